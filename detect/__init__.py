@@ -1,0 +1,1 @@
+"""The watch: decode, enrich, rules, sequences, verdicts, store. Begins with the watch issue."""

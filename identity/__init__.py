@@ -1,0 +1,1 @@
+"""Who is running: trust roots, credentials in binaries, packages, the catalogue of digests."""

@@ -1,0 +1,1 @@
+"""Tests: unit, guest (real kernels), bench."""

@@ -1,0 +1,1 @@
+"""The terminal application, a client of the API only."""
