@@ -1,0 +1,1 @@
+"""Identity: what a credential is worth, and what is refused."""
