@@ -79,12 +79,12 @@ def ids(names: Iterable[str]) -> dict[int, str]:
     return found
 
 
-def is_reserved(name_or_pattern: str) -> bool:
-    """Whether this name, or some name that this pattern gives, lies under a reserved prefix."""
-    first, slash, _rest = name_or_pattern.partition("/")
+def reserved_by(pattern: str) -> tuple[str, ...]:
+    """The reserved prefixes that some name given by this pattern (or name) lies under."""
+    first, slash, _rest = pattern.partition("/")
     if not slash:
-        return first == "**"
-    return any(_segment_matches(first, prefix[:-1]) for prefix in RESERVED_PREFIXES)
+        return RESERVED_PREFIXES if first == "**" else ()
+    return tuple(prefix for prefix in RESERVED_PREFIXES if _segment_matches(first, prefix[:-1]))
 
 
 def check_pattern(pattern: str) -> str:

@@ -123,7 +123,7 @@ RESERVED = [
 
 @pytest.mark.parametrize(("pattern", "wanted"), RESERVED)
 def test_a_pattern_that_can_reach_a_reserved_prefix_is_known(pattern: str, wanted: bool) -> None:
-    assert names.is_reserved(pattern) is wanted
+    assert bool(names.reserved_by(pattern)) is wanted
 
 
 @pytest.mark.parametrize(
