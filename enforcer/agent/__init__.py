@@ -1,0 +1,1 @@
+"""What lives: the agent's start and end, its feeds, its API. One job a module; life.py joins them."""

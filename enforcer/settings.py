@@ -1,0 +1,111 @@
+"""/etc/menshen/agent.yaml: every setting with its default. An absent file means the defaults."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from enforcer.errors import EnforcerError, Problem
+
+MAX_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the agent can be told. `docs/operate.md` lists the same."""
+
+    scan: tuple[str, ...] = ("/usr/local/bin", "/usr/local/sbin", "/opt", "/srv")
+    """Folders that are searched for signed programs (statements in the ELF or beside the file)."""
+    rescan: int = 3600
+    """Seconds between two searches; `menshen reload` searches at once."""
+    poll: float = 0.2
+    """Seconds after which the rings are read even if the kernel did not wake us."""
+    events: bool = True
+    """Read the ring of program starts too. Denials are always read."""
+    keep_events: int = 10_000
+    """Events that are kept in memory for `menshen events` and `menshen why`."""
+    log_bytes: int = 16 << 20
+    """Size of denials.jsonl at which it is turned over."""
+    log_files: int = 4
+    """Turned-over files that are kept."""
+    image_capacity: int = 8 << 20
+    """Bytes for one compiled policy, set when the gate is loaded; two of them are reserved."""
+    catalogue_size: int = 131_072
+    """Digests that the kernel can hold."""
+    guard: bool = True
+    """Keep everyone but the agent from touching the kernel programs, their maps and the agent itself."""
+
+
+_BOUNDS: dict[str, tuple[float, float]] = {
+    "rescan": (10, 7 * 86400),
+    "poll": (0.01, 10),
+    "keep_events": (100, 1_000_000),
+    "log_bytes": (64 << 10, 1 << 34),
+    "log_files": (1, 100),
+    "image_capacity": (1 << 16, 1 << 28),
+    "catalogue_size": (1024, 1 << 22),
+}
+
+
+def load(path: Path) -> Settings:
+    """Read the settings; an unknown or impossible one is an EnforcerError that says what may be written."""
+    try:
+        with path.open("rb") as stream:
+            content = stream.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        return Settings()
+    except OSError as error:
+        raise EnforcerError(f"cannot read {path}: {error.strerror}") from None
+    return parse(content, str(path))
+
+
+def parse(content: bytes, file: str) -> Settings:
+    """The settings in `content`."""
+    import yaml  # noqa: PLC0415 - `menshen --help` does not need it
+
+    if len(content) > MAX_BYTES:
+        raise EnforcerError(f"{file} is larger than {MAX_BYTES} bytes")
+    try:
+        root = yaml.compose(content, Loader=yaml.SafeLoader)
+        given = {} if root is None else yaml.safe_load(content)
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        raise EnforcerError(f"{file} is not YAML: {error}") from None
+    if not isinstance(given, dict) or (root is not None and not isinstance(root, yaml.MappingNode)):
+        raise EnforcerError(f"{file} must be a mapping of settings", f"they are: {', '.join(_names())}")
+    places = {} if root is None else {key.value: key.start_mark for key, _ in root.value}
+    problems = []
+    for name, value in given.items():
+        if (wrong := _wrong(name, value)) is not None:
+            mark = places.get(name)
+            line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
+            text = f"{file}:{line}:{column}: {wrong}"
+            problems.append(Problem(wrong, file, line, column, text))
+    if problems:
+        raise EnforcerError("the agent's settings cannot be used", problems=tuple(problems))
+    if "scan" in given:
+        given["scan"] = tuple(given["scan"])
+    return Settings(**given)
+
+
+def _names() -> list[str]:
+    return [field.name for field in dataclasses.fields(Settings)]
+
+
+def _wrong(name: Any, value: Any) -> str | None:
+    default = getattr(Settings(), name, None) if isinstance(name, str) and name in _names() else None
+    if default is None:
+        return f"there is no setting {str(name)[:80]!r}; there are {', '.join(_names())}"
+    if isinstance(default, bool):
+        return None if isinstance(value, bool) else f"{name} is true or false"
+    if isinstance(default, tuple):
+        good = isinstance(value, list) and all(
+            isinstance(item, str) and item.startswith("/") for item in value
+        )
+        return None if good else f"{name} is a list of absolute folders"
+    low, high = _BOUNDS[name]
+    kinds = (int, float) if isinstance(default, float) else int
+    if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
+        return f"{name} is a number from {low:g} to {high:g}"
+    return None
