@@ -1,0 +1,25 @@
+"""Markers and options that all tests share."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+MARKERS = {
+    "guest": "runs in a QEMU guest, on every kernel of the matrix (see tests/guest/README.md)",
+    "slow": "takes more than half a minute",
+}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--kernels",
+        default=os.environ.get("MENSHEN_KERNELS", "6.1,6.12,latest"),
+        help="kernels for guest tests, comma between (default: MENSHEN_KERNELS or 6.1,6.12,latest)",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for name, meaning in MARKERS.items():
+        config.addinivalue_line("markers", f"{name}: {meaning}")
