@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * The kernel's types, as far as we read them. CO-RE relocates every field against the running kernel's BTF, so
+ * only names and types matter here, not order or size. Where a kernel renamed something, the other form is a
+ * ___flavour and one small helper in kernel_fixes.h chooses.
+ */
+#ifndef MENSHEN_KERNEL_H
+#define MENSHEN_KERNEL_H
+
+#include <linux/bpf.h>
+#include <stdbool.h>
+
+#include <bpf/bpf_helpers.h>
+/* after the helpers */
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_tracing.h>
+
+#define KERNEL_TYPE __attribute__((preserve_access_index))
+
+typedef unsigned short umode_t;
+typedef unsigned int fmode_t;
+
+struct list_head {
+	struct list_head *next, *prev;
+} KERNEL_TYPE;
+
+typedef struct {
+	int counter;
+} atomic_t;
+
+typedef struct {
+	__u32 val;
+} kuid_t;
+
+struct hlist_bl_node {
+	struct hlist_bl_node *next, **pprev;
+} KERNEL_TYPE;
+
+struct qstr {
+	__u64 hash_len;
+	const unsigned char *name;
+} KERNEL_TYPE;
+
+struct super_block;
+struct inode;
+
+struct dentry {
+	unsigned int d_flags;
+	struct hlist_bl_node d_hash;
+	struct dentry *d_parent;
+	struct qstr d_name;
+	struct inode *d_inode;
+	struct super_block *d_sb;
+} KERNEL_TYPE;
+
+struct inode {
+	umode_t i_mode;
+	unsigned int i_flags;
+	struct super_block *i_sb;
+	unsigned long i_ino;
+	unsigned int i_nlink;
+	unsigned int i_rdev;
+	atomic_t i_writecount;
+	__u32 i_generation;
+} KERNEL_TYPE;
+
+struct super_block {
+	unsigned int s_dev;
+	unsigned long s_flags;
+	unsigned long s_magic;
+	struct dentry *s_root;
+	struct list_head s_mounts;
+} KERNEL_TYPE;
+
+struct vfsmount {
+	struct dentry *mnt_root;
+	struct super_block *mnt_sb;
+	int mnt_flags;
+} KERNEL_TYPE;
+
+struct ns_common {
+	unsigned int inum;
+} KERNEL_TYPE;
+
+struct mnt_namespace {
+	struct ns_common ns;
+} KERNEL_TYPE;
+
+struct mount {
+	struct mount *mnt_parent;
+	struct dentry *mnt_mountpoint;
+	struct vfsmount mnt;
+	struct list_head mnt_instance;
+	struct mnt_namespace *mnt_ns;
+} KERNEL_TYPE;
+
+struct path {
+	struct vfsmount *mnt;
+	struct dentry *dentry;
+} KERNEL_TYPE;
+
+struct file {
+	fmode_t f_mode;
+	unsigned int f_flags;
+	struct inode *f_inode;
+	struct path f_path;
+} KERNEL_TYPE;
+
+struct mm_struct {
+	struct file *exe_file;
+} KERNEL_TYPE;
+
+struct vm_area_struct {
+	struct mm_struct *vm_mm;
+	unsigned long vm_flags;
+	struct file *vm_file;
+	void *anon_vma;
+} KERNEL_TYPE;
+
+struct cred {
+	kuid_t uid;
+} KERNEL_TYPE;
+
+struct pid;
+
+struct signal_struct {
+	struct pid *pids[4];
+} KERNEL_TYPE;
+
+struct nsproxy {
+	struct mnt_namespace *mnt_ns;
+} KERNEL_TYPE;
+
+struct task_struct {
+	unsigned int flags;
+	int pid;
+	int tgid;
+	struct task_struct *real_parent;
+	struct task_struct *group_leader;
+	struct mm_struct *mm;
+	struct pid *thread_pid;
+	struct signal_struct *signal;
+	const struct cred *cred;
+	kuid_t loginuid;
+	struct nsproxy *nsproxy;
+	char comm[16];
+} KERNEL_TYPE;
+
+struct proc_inode {
+	struct pid *pid;
+	struct inode vfs_inode;
+} KERNEL_TYPE;
+
+struct linux_binprm {
+	struct file *file;
+	int unsafe;
+} KERNEL_TYPE;
+
+struct renamedata {
+	struct dentry *old_dentry;
+} KERNEL_TYPE;
+
+struct sockaddr {
+	unsigned short sa_family;
+};
+
+struct in6_addr {
+	__u8 bytes[16];
+};
+
+struct sock_common {
+	unsigned short skc_family;
+	__u16 skc_num;
+	__be32 skc_rcv_saddr;
+	struct {
+		__u8 bytes[16];
+	} skc_v6_rcv_saddr;
+} KERNEL_TYPE;
+
+struct sock {
+	struct sock_common __sk_common;
+	__u16 sk_type;
+	__u16 sk_protocol;
+	__u8 sk_userlocks : 4;
+	struct socket *sk_socket;
+} KERNEL_TYPE;
+
+struct socket {
+	short type;
+	struct sock *sk;
+} KERNEL_TYPE;
+
+struct unix_address {
+	int len;
+	char name[0];
+} KERNEL_TYPE;
+
+struct unix_sock {
+	struct sock sk;
+	struct unix_address *addr;
+	struct path path;
+} KERNEL_TYPE;
+
+struct msghdr {
+	void *msg_name;
+	int msg_namelen;
+	unsigned int msg_flags;
+} KERNEL_TYPE;
+
+struct iattr {
+	unsigned int ia_valid;
+} KERNEL_TYPE;
+
+struct bpf_map {
+	__u32 id;
+} KERNEL_TYPE;
+
+struct bpf_prog_aux {
+	__u32 id;
+} KERNEL_TYPE;
+
+struct bpf_prog {
+	struct bpf_prog_aux *aux;
+} KERNEL_TYPE;
+
+struct seq_file;
+
+struct bpf_iter_meta {
+	struct seq_file *seq;
+	__u64 session_id;
+	__u64 seq_num;
+} KERNEL_TYPE;
+
+struct bpf_iter__task {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
+} KERNEL_TYPE;
+
+struct user_namespace;
+
+/* Values that the kernel's headers keep to themselves. */
+#define S_IFMT 00170000
+#define S_IFREG 0100000
+#define S_IFDIR 0040000
+#define S_IFCHR 0020000
+#define S_IFBLK 0060000
+#define S_ISDIR(m) (((m) & S_IFMT) == S_IFDIR)
+#define S_ISREG(m) (((m) & S_IFMT) == S_IFREG)
+
+#define O_ACCMODE 00000003
+#define O_WRONLY 00000001
+#define O_RDWR 00000002
+#define O_TRUNC 00001000
+#define O_APPEND 00002000
+#define O_TMPFILE_BIT 020000000
+
+#define FMODE_READ 0x1
+#define FMODE_WRITE 0x2
+#define FMODE_EXEC_FLAG 0x20 /* in f_flags: opened by exec */
+#define FMODE_NOACCOUNT 0x20000000 /* only the kernel: the backing file of an overlay, judged above */
+
+#define PF_KTHREAD 0x00200000
+
+#define SB_KERNMOUNT (1 << 22)
+
+#define PROT_READ 0x1
+#define PROT_WRITE 0x2
+#define PROT_EXEC 0x4
+#define MAP_SHARED 0x01
+#define MAP_TYPE 0x0f
+
+#define PROC_SUPER_MAGIC 0x9fa0
+
+#define EPERM 1
+#define EACCES 13
+
+#define AF_UNSPEC 0
+#define AF_UNIX 1
+#define AF_INET 2
+#define AF_INET6 10
+#define AF_NETLINK 16
+#define AF_PACKET 17
+#define AF_ALG 38
+#define AF_VSOCK 40
+
+#define SOCK_STREAM 1
+#define SOCK_DGRAM 2
+#define SOCK_RAW 3
+
+#define IPPROTO_ICMP 1
+#define IPPROTO_TCP 6
+#define IPPROTO_UDP 17
+#define IPPROTO_ICMPV6 58
+#define IPPROTO_UDPLITE 136
+#define IPPROTO_MPTCP 262
+
+#define MSG_FASTOPEN 0x20000000
+#define SOCK_BINDPORT_LOCK 8
+
+#define LSM_UNSAFE_SHARE 1
+#define LSM_UNSAFE_PTRACE 2
+#define LSM_UNSAFE_NO_NEW_PRIVS 4
+
+#define PTRACE_MODE_READ 0x01
+#define PTRACE_MODE_ATTACH 0x02
+#define PTRACE_MODE_NOAUDIT 0x04
+
+#endif

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/* Kernel renames that matter to us, each one small helper with its reason. */
+#ifndef MENSHEN_KERNEL_FIXES_H
+#define MENSHEN_KERNEL_FIXES_H
+
+#include "kernel.h"
+
+/* 6.18 (mount.h: "mnt_next_for_sb") replaced the list sb->s_mounts, oldest first, by a chain, newest first. */
+struct mount___chain {
+	struct mount *mnt_next_for_sb;
+} KERNEL_TYPE;
+
+struct super_block___chain {
+	struct mount *s_mounts;
+} KERNEL_TYPE;
+
+static __always_inline bool mounts_are_chained(void)
+{
+	return bpf_core_field_exists(struct mount___chain, mnt_next_for_sb);
+}
+
+static __always_inline struct mount *first_mount(struct super_block *sb)
+{
+	if (mounts_are_chained()) {
+		struct mount *first = NULL;
+
+		bpf_core_read(&first, sizeof(first), &((struct super_block___chain *)sb)->s_mounts);
+		return first;
+	}
+
+	struct list_head *next = NULL;
+
+	bpf_core_read(&next, sizeof(next), &sb->s_mounts.next);
+	if (!next || next == __builtin_preserve_access_index(&sb->s_mounts))
+		return NULL;
+	return (void *)next - bpf_core_field_offset(struct mount, mnt_instance);
+}
+
+static __always_inline struct mount *next_mount(struct super_block *sb, struct mount *mount)
+{
+	if (mounts_are_chained()) {
+		struct mount *next = NULL;
+
+		bpf_core_read(&next, sizeof(next), &((struct mount___chain *)mount)->mnt_next_for_sb);
+		return next;
+	}
+
+	struct list_head *next = NULL;
+
+	bpf_core_read(&next, sizeof(next), &mount->mnt_instance.next);
+	if (!next || next == __builtin_preserve_access_index(&sb->s_mounts))
+		return NULL;
+	return (void *)next - bpf_core_field_offset(struct mount, mnt_instance);
+}
+
+#endif

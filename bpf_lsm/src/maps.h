@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * Everything that outlives one hook call. Each map says who writes it and what happens when it is full.
+ */
+#ifndef MENSHEN_MAPS_H
+#define MENSHEN_MAPS_H
+
+#include "kernel.h"
+#include "event.h"
+#include "image.h"
+
+#define MAX_RULES 65536
+#define MAX_ROWS 4096
+#define MAX_DEPTH 384 /* uncached path components; deeper is unresolved, which is denied to the confined */
+
+/* Bytes of one image slot, a power of two; the loader sets the map's value size to match. */
+const volatile __u32 image_capacity = 8 << 20;
+
+/* Switches. Written by the agent and, where said, by the hooks. */
+struct control {
+	__u32 active; /* slot that holds the image in force: 0 or 1; 2: none yet, everything is allowed */
+	__u32 guard; /* 1: the guard is armed */
+	__u64 epoch; /* what cached classes are valid for; raised by an image swap and by a change of the tree */
+	__u32 moving; /* directory renames under way: nothing is cached meanwhile */
+	__u32 init_mnt_ns; /* inode number of pid 1's mount namespace */
+	__u64 agent; /* identity of the agent: the one that the guard lets through */
+	__u64 catalogue; /* generation of the catalogue; a cached digest is looked up again when it changed */
+	__u32 no_cache; /* measurements only: every access is cold */
+	__u32 reserved;
+	__u32 agent_tgid; /* process id of the agent, in the initial pid namespace */
+	__u32 reserved2;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, struct control);
+} control SEC(".maps");
+
+/* The two image slots. Written by the agent, the inactive one only. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 2);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, (8 << 20) + 4096);
+} slots SEC(".maps");
+
+/* sha256 of a whole file -> who it is. Written by the agent; full: the agent refuses the addition. */
+struct digest {
+	__u8 sha256[32];
+};
+
+struct credential {
+	__u64 identity;
+	__u32 flags;
+	__u32 reserved;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 131072);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct digest);
+	__type(value, struct credential);
+} catalogue SEC(".maps");
+
+/* Who a task is. Created at task_alloc (copied) or by the task iterator; no memory: the fork fails. */
+enum label_flag {
+	LABEL_ADOPTED = 1 << 0, /* was there before us: taken from its executable by the iterator */
+	LABEL_EXECING = 1 << 1, /* between check and commit of an exec */
+	LABEL_SELF = 1 << 2, /* the exec in progress keeps the identity */
+	LABEL_SCRIPT = 1 << 3,
+	LABEL_KERNEL = 1 << 4,
+};
+
+struct label {
+	__u64 identity; /* 0: unidentified */
+	__u64 generation; /* of the image that row, watch and row_flags were taken from */
+	__u32 row;
+	__u32 watch;
+	__u32 row_flags;
+	__u32 flags; /* enum label_flag */
+	__u64 pending; /* identity that the exec in progress will give */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct label);
+} labels SEC(".maps");
+
+/* Where a path walk stands; path.h. Addresses are kept as numbers: they are only compared and probed. */
+struct walk {
+	__u64 dentry;
+	__u64 sb;
+	__u64 mount; /* the next mount of sb to look at */
+	__u64 home; /* found: the oldest one in pid 1's namespace */
+	__u64 elsewhere; /* found: the oldest one in another namespace */
+	__u32 home_depth;
+	__u32 elsewhere_depth;
+	__u32 depth; /* names collected */
+	__u32 root_depth; /* names below the root of the object's own file system, or NO_ROOT */
+	__u32 state;
+	__u32 parent_state;
+	__u32 root_state;
+	__u32 flags; /* enum object_flag */
+	__u32 init_mnt_ns;
+	__u32 done;
+};
+
+/* A task's scratch memory; hooks can be preempted, so it cannot belong to the CPU. */
+struct scratch {
+	struct walk walk;
+	__u64 names[MAX_DEPTH]; /* d_name.name of each component, leaf first; 0 stands for "self" under /proc */
+	char name[264]; /* NAME_MAX is 255 */
+	struct event event;
+	char path[EVENT_PATH_MAX]; /* follows the event on the ring */
+	char slack[264]; /* a name that begins at the last byte of path still fits */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct scratch);
+} scratches SEC(".maps");
+
+/* The class of an inode, as last resolved. A cache: dropped with the inode, valid for one epoch and one name. */
+struct object {
+	__u64 epoch;
+	__u64 dentry; /* the name it was resolved through: */
+	__u64 parent;
+	__u64 name_hash; /* dentry->d_name.hash_len */
+	__u32 state; /* automaton state after the name; the sink bit stays on */
+	__u32 class;
+	__u32 flags; /* OBJECT_FOREIGN */
+	__u32 reserved;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_INODE_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct object);
+} objects SEC(".maps");
+
+/* The digest of an inode's content. `changes` is raised by everything that may change content or meaning. */
+struct content {
+	struct digest digest;
+	__u64 changes;
+	__u64 hashed; /* value of changes that digest is for, plus one; 0: none */
+	__u64 identity;
+	__u64 catalogue; /* generation that identity was looked up in */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_INODE_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct content);
+} contents SEC(".maps");
+
+/*
+ * Protected files that have more than one name: the class of the protected one. Written by path_link before the
+ * link is made (full: the link is refused) and by the agent, which searches for older links when it applies.
+ */
+struct alias_key {
+	__u64 inode;
+	__u32 device;
+	__u32 generation; /* i_generation */
+};
+
+struct alias {
+	__u32 class[2]; /* of the protected name, in the image of each slot; 0: none */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct alias_key);
+	__type(value, struct alias);
+} aliases SEC(".maps");
+
+/* (device, inode) of executables of running processes -> identity, for the task iterator. Written by the agent. */
+struct file_key {
+	__u64 inode;
+	__u64 device;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct file_key);
+	__type(value, __u64);
+} adoption SEC(".maps");
+
+/* tgid -> identity for scripts and for the agent itself: consulted by the iterator before `adoption`. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u32);
+	__type(value, __u64);
+} adoption_by_pid SEC(".maps");
+
+/* Ids of our own programs, maps and links, which the guard keeps. Written by the agent before it arms. */
+struct own_key {
+	__u32 kind; /* 1 program, 2 map, 3 link */
+	__u32 id;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1024);
+	__type(key, struct own_key);
+	__type(value, __u32);
+} own SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 20);
+} denials SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4 << 20);
+} events SEC(".maps");
+
+enum counter {
+	COUNT_DENIED,
+	COUNT_WOULD_DENY,
+	COUNT_DENIALS_LOST, /* no room on the denials ring */
+	COUNT_EVENTS_LOST, /* no room on the events ring */
+	COUNT_UNRESOLVED, /* paths that could not be resolved */
+	COUNT_NO_SCRATCH, /* no memory for scratch */
+	COUNT_NO_LABEL, /* task without a label: treated as unidentified */
+	COUNT_COLD, /* accesses that walked the path */
+	COUNT_HASHED, /* files hashed at exec or map */
+	COUNT_ALIASES_FULL, /* links refused because the table was full */
+	COUNT_UNTRUSTED_FS, /* programs on a file system whose content can change behind our back */
+	COUNT_GUARD, /* attempts on Menshen itself */
+	COUNT_COUNT,
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, COUNT_COUNT);
+	__type(key, __u32);
+	__type(value, __u64);
+} counters SEC(".maps");
+
+struct tally {
+	__u64 denied;
+	__u64 would_deny;
+};
+
+/* Exact, whatever happened to the events. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, MAX_RULES);
+	__type(key, __u32);
+	__type(value, struct tally);
+} rule_tallies SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, MAX_ROWS);
+	__type(key, __u32);
+	__type(value, struct tally);
+} row_tallies SEC(".maps");
+
+#endif

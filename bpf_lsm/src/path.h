@@ -1,0 +1,407 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * From a dentry to its canonical path, and from that to an automaton state.
+ *
+ * The path is a property of the object, not of how it was reached: within a file system it follows d_parent to the
+ * file system's root, ignoring the mount in use; from there it goes on at the oldest mount of that file system in
+ * pid 1's mount namespace. So a newer bind mount, a private namespace or a chroot does not rename anything.
+ *
+ * Upwards we remember the names; downwards we feed them to the automaton. Upwards stops at the first directory
+ * whose state is cached; downwards stops at a sink, from where no name can change the class.
+ *
+ *   climb()        upwards inside the object's own file system, over typed pointers, using the cache
+ *   climb_mounts() upwards through the mounts above it, over probed addresses; once per file system and epoch
+ *   descend()      downwards through the automaton
+ *   resolve()      all of it, and the cache
+ */
+#ifndef MENSHEN_PATH_H
+#define MENSHEN_PATH_H
+
+#include "automaton.h"
+#include "kernel_fixes.h"
+
+#define MAX_MOUNTS 8192 /* mounts of one file system that are looked at; beyond: unresolved */
+#define NO_ROOT 0xffffffff
+
+enum object_flag {
+	OBJECT_FOREIGN = 1 << 0, /* not reachable in pid 1's mount namespace */
+	OBJECT_NO_PATH = 1 << 1, /* memfd, pipe, socket, namespace file, ... */
+	OBJECT_UNRESOLVED = 1 << 2,
+	OBJECT_VOLATILE = 1 << 3, /* depends on who asks (/proc/self): not cached */
+	OBJECT_DELETED = 1 << 4, /* has no name any more, or never had one (O_TMPFILE) */
+};
+
+/* Everything a callback of bpf_loop gets: the helper takes only stack memory, and there is little of it. */
+struct walk_context {
+	struct scratch *scratch;
+	const struct image_header *image;
+};
+
+static __always_inline struct scratch *get_scratch(void)
+{
+	struct scratch *scratch = bpf_task_storage_get(&scratches, bpf_get_current_task_btf(), 0,
+						       BPF_LOCAL_STORAGE_GET_F_CREATE);
+
+	if (!scratch)
+		count(COUNT_NO_SCRATCH);
+	return scratch;
+}
+
+static __always_inline bool in_namespace(__u64 ns)
+{
+	/* NULL: a lazily unmounted tree. ERR_PTR: a mount that only the kernel has. */
+	return ns && ns < (__u64)-4095;
+}
+
+static long search_mount(__u32 i, struct walk_context *context)
+{
+	struct scratch *scratch = context->scratch;
+	struct walk *walk = &scratch->walk;
+	struct mount *mount = (void *)walk->mount;
+	struct super_block *sb = (void *)walk->sb;
+	struct dentry *root = NULL;
+	struct mnt_namespace *ns = NULL;
+	__u32 inum = 0, depth = walk->depth;
+
+	if (!mount)
+		return 1;
+	walk->mount = (__u64)next_mount(sb, mount);
+
+	bpf_core_read(&ns, sizeof(ns), &mount->mnt_ns);
+	if (!in_namespace((__u64)ns))
+		return 0;
+	bpf_core_read(&inum, sizeof(inum), &ns->ns.inum);
+	if (!inum) /* an anonymous namespace: a tree that is not attached anywhere */
+		return 0;
+	bpf_core_read(&root, sizeof(root), &mount->mnt.mnt_root);
+	if ((__u64)root != walk->dentry) {
+		/* A mount of a directory inside: is that directory one of those we came through? */
+		const unsigned char *name = NULL;
+		bool contains = false;
+
+		bpf_core_read(&name, sizeof(name), &root->d_name.name);
+		for (__u32 at = 0; at < MAX_DEPTH && at < walk->depth; at++) {
+			if (scratch->names[at] == (__u64)name) {
+				depth = at;
+				contains = true;
+				break;
+			}
+		}
+		if (!contains)
+			return 0;
+	}
+
+	if (inum == walk->init_mnt_ns) {
+		walk->home = (__u64)mount;
+		walk->home_depth = depth;
+		return !mounts_are_chained(); /* oldest first: this is the answer; else the last one is */
+	}
+	if (!walk->elsewhere || mounts_are_chained()) {
+		walk->elsewhere = (__u64)mount;
+		walk->elsewhere_depth = depth;
+	}
+	return 0;
+}
+
+/* walk->dentry is the root of its file system: go on at the mount point, or stop at the namespace's root. */
+static __always_inline long cross_mount(struct walk_context *context)
+{
+	struct walk *walk = &context->scratch->walk;
+	struct dentry *root = (void *)walk->dentry, *mountpoint = NULL;
+	struct mount *mount, *parent = NULL;
+	struct super_block *sb = NULL;
+	unsigned long sb_flags = 0;
+
+	bpf_core_read(&sb, sizeof(sb), &root->d_sb);
+	bpf_core_read(&sb_flags, sizeof(sb_flags), &sb->s_flags);
+	if (sb_flags & SB_KERNMOUNT) {
+		walk->flags |= OBJECT_NO_PATH;
+		return 1;
+	}
+	walk->sb = (__u64)sb;
+	walk->mount = (__u64)first_mount(sb);
+	walk->home = 0;
+	walk->elsewhere = 0;
+	bpf_loop(MAX_MOUNTS, search_mount, context, 0);
+	if (walk->mount && mounts_are_chained()) /* more mounts than we look at: the oldest was not seen */
+		walk->home = walk->elsewhere = 0;
+
+	__u32 depth = walk->home_depth;
+
+	mount = (void *)walk->home;
+	if (!mount) {
+		mount = (void *)walk->elsewhere;
+		depth = walk->elsewhere_depth;
+		walk->flags |= OBJECT_FOREIGN;
+	}
+	if (!mount) {
+		walk->flags |= OBJECT_UNRESOLVED;
+		return 1;
+	}
+	if (depth != walk->depth) {
+		walk->depth = depth;
+		walk->root_depth = NO_ROOT;
+	}
+	bpf_core_read(&parent, sizeof(parent), &mount->mnt_parent);
+	if (parent == mount) {
+		walk->done = 1;
+		return 1;
+	}
+	bpf_core_read(&mountpoint, sizeof(mountpoint), &mount->mnt_mountpoint);
+	walk->dentry = (__u64)mountpoint;
+	return 0;
+}
+
+static long climb_mounts(__u32 i, struct walk_context *context)
+{
+	struct scratch *scratch = context->scratch;
+	struct walk *walk = &scratch->walk;
+	struct dentry *dentry = (void *)walk->dentry, *parent = NULL;
+	const unsigned char *name = NULL;
+	__u32 depth = walk->depth;
+
+	bpf_core_read(&parent, sizeof(parent), &dentry->d_parent);
+	if (parent == dentry)
+		return cross_mount(context);
+	bpf_core_read(&name, sizeof(name), &dentry->d_name.name);
+	if (depth >= MAX_DEPTH) {
+		walk->flags |= OBJECT_UNRESOLVED;
+		return 1;
+	}
+	scratch->names[depth] = (__u64)name;
+	walk->depth = depth + 1;
+	walk->dentry = (__u64)parent;
+	return 0;
+}
+
+static __always_inline bool is_own_proc_directory(struct inode *inode)
+{
+	const struct proc_inode *proc = (void *)inode - bpf_core_field_offset(struct proc_inode, vfs_inode);
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct pid *pid = NULL;
+
+	bpf_core_read(&pid, sizeof(pid), &proc->pid);
+	return pid && (pid == task->thread_pid || pid == task->signal->pids[1 /* PIDTYPE_TGID */]);
+}
+
+/*
+ * Upwards to a directory whose state is known. Returns the root dentry's inode if the climb had to go through the
+ * mounts, so that the caller can cache the root's state.
+ */
+static __always_inline struct inode *climb(struct dentry *dentry, struct walk_context *context, __u64 epoch,
+					   bool use_cache)
+{
+	struct scratch *scratch = context->scratch;
+	struct walk *walk = &scratch->walk;
+	bool is_proc = dentry->d_sb->s_magic == PROC_SUPER_MAGIC;
+
+	if (is_proc)
+		walk->flags |= OBJECT_VOLATILE;
+	for (__u32 depth = 0; depth < MAX_DEPTH; depth++) {
+		struct dentry *parent = dentry->d_parent;
+		bool is_root = parent == dentry;
+
+		if (use_cache && (depth || is_root) && (is_root || !is_proc)) {
+			struct object *known = bpf_inode_storage_get(&objects, dentry->d_inode, 0, 0);
+
+			if (known && known->epoch == epoch && known->dentry == (__u64)dentry) {
+				walk->state = known->state;
+				walk->flags |= known->flags;
+				walk->depth = depth;
+				walk->done = 1;
+				return NULL;
+			}
+		}
+		if (is_root) {
+			walk->depth = depth;
+			walk->root_depth = depth;
+			walk->dentry = (__u64)dentry;
+			walk->state = context->image->start;
+			bpf_loop(MAX_DEPTH + MAX_DEPTH, climb_mounts, context, 0);
+			if (!walk->done && !(walk->flags & OBJECT_NO_PATH))
+				walk->flags |= OBJECT_UNRESOLVED;
+			return dentry->d_inode;
+		}
+		scratch->names[depth] = (__u64)dentry->d_name.name;
+		if (is_proc && parent == parent->d_parent && is_own_proc_directory(dentry->d_inode))
+			scratch->names[depth] = 0;
+		dentry = parent;
+	}
+	walk->flags |= OBJECT_UNRESOLVED;
+	return NULL;
+}
+
+/* One component, from the outermost inwards. */
+static long descend(__u32 i, struct walk_context *context)
+{
+	struct scratch *scratch = context->scratch;
+	struct walk *walk = &scratch->walk;
+	const struct image_header *image = context->image;
+	__u32 at = walk->depth - 1 - i, state = walk->state;
+
+	if (at >= MAX_DEPTH)
+		return 1;
+	if (at + 1 == walk->root_depth)
+		walk->root_state = state;
+	if (at == 0)
+		walk->parent_state = state;
+	if (state & STATE_SINK) { /* nothing below changes it: the inner directories have the same state */
+		if (walk->root_depth <= at)
+			walk->root_state = state;
+		walk->parent_state = state;
+		return 1;
+	}
+
+	__u64 name = scratch->names[at];
+
+	if (name)
+		bpf_probe_read_kernel_str(scratch->name, 256, (void *)name);
+	else
+		__builtin_memcpy(scratch->name, "self", 5);
+	state = automaton_byte(image, state, '/');
+	for (__u32 byte = 0; byte < 256; byte++) {
+		__u8 character = scratch->name[byte];
+
+		if (!character || (state & STATE_SINK))
+			break;
+		state = automaton_byte(image, state, character);
+	}
+	walk->state = state;
+	return 0;
+}
+
+/* The class of the object whose own state this is. The root directory's path is "/", its state is that of "". */
+static __always_inline __u32 own_class(const struct image_header *image, __u32 state)
+{
+	if (state == image->start)
+		state = automaton_byte(image, state, '/');
+	return state_class(image, state);
+}
+
+static __always_inline void remember(const struct image_header *image, struct inode *inode, struct dentry *dentry,
+				     __u32 state, __u32 flags, __u64 epoch)
+{
+	struct object *object = bpf_inode_storage_get(&objects, inode, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+
+	if (!object) /* no memory: the next access is cold again */
+		return;
+	object->epoch = 0;
+	object->dentry = (__u64)dentry;
+	object->parent = (__u64)dentry->d_parent;
+	object->name_hash = dentry->d_name.hash_len;
+	object->state = state;
+	object->class = own_class(image, state);
+	object->flags = flags & OBJECT_FOREIGN;
+	object->epoch = epoch;
+}
+
+/*
+ * The state of an object's canonical path, in scratch->walk.state, with its flags. Returns false if there is none:
+ * flags say why.
+ */
+static __noinline bool resolve(struct dentry *dentry, struct scratch *scratch, const struct image_header *image,
+			       struct control *switches)
+{
+	struct walk_context context = { .scratch = scratch, .image = image };
+	struct walk *walk = &scratch->walk;
+	__u64 epoch = *(volatile __u64 *)&switches->epoch;
+	bool use_cache = !switches->no_cache;
+	bool may_cache = use_cache && !*(volatile __u32 *)&switches->moving;
+	struct inode *root;
+
+	count(COUNT_COLD);
+	__builtin_memset(walk, 0, sizeof(*walk));
+	walk->root_depth = NO_ROOT;
+	walk->init_mnt_ns = switches->init_mnt_ns;
+	if (!dentry->d_hash.pprev && dentry->d_parent != dentry)
+		walk->flags |= OBJECT_DELETED;
+
+	root = climb(dentry, &context, epoch, use_cache);
+	if (walk->flags & (OBJECT_UNRESOLVED | OBJECT_NO_PATH)) {
+		if (walk->flags & OBJECT_UNRESOLVED)
+			count(COUNT_UNRESOLVED);
+		return false;
+	}
+	walk->parent_state = walk->root_state = walk->state;
+	bpf_loop(walk->depth, descend, &context, 0);
+	if (walk->root_depth == 0)
+		walk->root_state = walk->state;
+
+	if (may_cache && epoch == *(volatile __u64 *)&switches->epoch && !*(volatile __u32 *)&switches->moving) {
+		/* Under /proc the states depend on who asks; only the root's does not. */
+		if (walk->depth && !(walk->flags & OBJECT_VOLATILE)) {
+			struct dentry *parent = dentry->d_parent;
+
+			remember(image, parent->d_inode, parent, walk->parent_state, walk->flags, epoch);
+		}
+		if (root && walk->root_depth != NO_ROOT && walk->root_depth > 1 &&
+		    !(walk->flags & OBJECT_VOLATILE)) {
+			struct dentry *top = dentry->d_sb->s_root;
+
+			remember(image, top->d_inode, top, walk->root_state, walk->flags, epoch);
+		}
+	}
+	return true;
+}
+
+/* One component of the event's path, from the outermost inwards. */
+static long write_component(__u32 i, struct walk_context *context)
+{
+	struct scratch *scratch = context->scratch;
+	__u32 at = scratch->walk.depth - 1 - i, size = scratch->event.path_size;
+	__u64 name;
+	long length;
+
+	if (at >= MAX_DEPTH)
+		return 1;
+	if (size >= EVENT_PATH_MAX - 1) {
+		scratch->event.flags |= EVENT_PATH_CUT;
+		return 1;
+	}
+	scratch->path[size] = '/';
+	name = scratch->names[at];
+	if (name) {
+		length = bpf_probe_read_kernel_str(&scratch->path[size + 1], 256, (void *)name);
+	} else {
+		__builtin_memcpy(&scratch->path[size + 1], "self", 5);
+		length = 5;
+	}
+	if (length < 1)
+		return 1;
+	size += length & 0x1ff; /* the NUL that is counted makes up for the slash */
+	if (size > EVENT_PATH_MAX) {
+		size = EVENT_PATH_MAX;
+		scratch->event.flags |= EVENT_PATH_CUT;
+	}
+	scratch->event.path_size = size;
+	return 0;
+}
+
+/* The whole path into the event, without the cache. */
+static __always_inline void describe_path(struct dentry *dentry, struct scratch *scratch,
+					  const struct image_header *image, struct control *switches)
+{
+	struct walk_context context = { .scratch = scratch, .image = image };
+	struct walk *walk = &scratch->walk;
+	struct event *event = &scratch->event;
+	struct inode *inode = dentry->d_inode;
+
+	__builtin_memset(walk, 0, sizeof(*walk));
+	walk->root_depth = NO_ROOT;
+	walk->init_mnt_ns = switches->init_mnt_ns;
+	climb(dentry, &context, 0, false);
+	if (walk->flags & (OBJECT_UNRESOLVED | OBJECT_NO_PATH))
+		event->flags |= EVENT_PATH_UNRESOLVED;
+	if (walk->flags & OBJECT_FOREIGN)
+		event->flags |= EVENT_FOREIGN;
+	bpf_loop(walk->depth, write_component, &context, 0);
+	if (!walk->depth) {
+		scratch->path[0] = '/';
+		event->path_size = 1;
+	}
+	event->device = dentry->d_sb->s_dev;
+	if (inode)
+		event->inode = inode->i_ino;
+}
+
+#endif

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/* Who the current task is, and which row of the image in force that is. */
+#ifndef MENSHEN_SUBJECT_H
+#define MENSHEN_SUBJECT_H
+
+#include "automaton.h"
+
+/* The subject of one hook call: a copy, so that everything in the call is judged as one subject. */
+struct subject {
+	__u64 identity;
+	__u32 row;
+	__u32 row_flags;
+	__u32 watch;
+};
+
+static __always_inline const struct image_row *image_row(const struct image_header *image, __u32 row)
+{
+	if (row >= image->n_rows)
+		row = ROW_UNIDENTIFIED;
+	return image_at(image, image->off_rows + row * sizeof(struct image_row));
+}
+
+static __always_inline __u32 find_row(const struct image_header *image, __u64 identity)
+{
+	__u32 low = 0, high = image->n_identities;
+
+	if (!identity)
+		return ROW_UNIDENTIFIED;
+	for (__u32 step = 0; step < 16 && low < high; step++) {
+		__u32 middle = (low + high) / 2;
+		const struct image_identity *entry =
+			image_at(image, image->off_identities + middle * sizeof(struct image_identity));
+
+		if (entry->identity == identity)
+			return entry->row;
+		if (entry->identity < identity)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return ROW_UNCONFINED;
+}
+
+/* After an exec or a new image: look the row up once; the hooks then only compare the generation. */
+static __noinline int refresh(struct label *label, const struct image_header *image)
+{
+	__u32 row = find_row(image, label->identity);
+	const struct image_row *entry = image_row(image, row);
+
+	label->row = row;
+	label->row_flags = entry->flags;
+	label->watch = entry->watch;
+	label->generation = image->generation;
+	return 0;
+}
+
+static __always_inline struct label *label_of(struct task_struct *task)
+{
+	return bpf_task_storage_get(&labels, task, 0, 0);
+}
+
+/* Returns false if nothing is to be judged: the kernel's own threads. */
+static __always_inline bool current_subject(const struct image_header *image, struct subject *subject)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct label *label = label_of(task);
+
+	if (!label) {
+		const struct image_row *row;
+
+		if (task->flags & PF_KTHREAD)
+			return false;
+		/* No memory for its label, or born before us and not yet adopted: it has no identity. */
+		count(COUNT_NO_LABEL);
+		row = image_row(image, ROW_UNIDENTIFIED);
+		subject->identity = 0;
+		subject->row = ROW_UNIDENTIFIED;
+		subject->row_flags = row->flags;
+		subject->watch = row->watch;
+		return true;
+	}
+	if (label->flags & LABEL_KERNEL)
+		return false;
+	if (label->generation != image->generation)
+		refresh(label, image);
+	subject->identity = label->identity;
+	subject->row = label->row;
+	subject->row_flags = label->row_flags;
+	subject->watch = label->watch;
+	return true;
+}
+
+#endif
