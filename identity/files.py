@@ -10,14 +10,23 @@ from pathlib import Path
 
 from identity.errors import IdentityError
 
+_STALE_XATTRS = frozenset({"security.ima", "security.evm"})
+"""Attributes that speak of the content: not carried over to another content."""
 
-def write_atomically(path: Path, content: bytes, mode: int = 0o644) -> None:
-    """Write a file so that a reader, or a crash, sees the old content or the new, never a part."""
+
+def write_atomically(path: Path, content: bytes, mode: int = 0o644, like: Path | None = None) -> None:
+    """Write a file so that a reader, or a crash, sees the old content or the new, never a part.
+
+    With `like`, the new file has that file's owner, mode and extended attributes.
+    """
     handle, name = tempfile.mkstemp(prefix=f".{path.name[:64]}.", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as stream:
-            os.fchmod(stream.fileno(), mode)
             stream.write(content)
+            if like is None:
+                os.fchmod(stream.fileno(), mode)
+            else:
+                _copy_attributes(like, stream.fileno())
             stream.flush()
             os.fsync(stream.fileno())
         Path(name).replace(path)
@@ -26,6 +35,18 @@ def write_atomically(path: Path, content: bytes, mode: int = 0o644) -> None:
             Path(name).unlink()
         raise
     sync_directory(path.parent)
+
+
+def _copy_attributes(source: Path, target: int) -> None:
+    known = source.stat()
+    made = os.fstat(target)
+    if (known.st_uid, known.st_gid) != (made.st_uid, made.st_gid):
+        os.fchown(target, known.st_uid, known.st_gid)
+    os.fchmod(target, stat.S_IMODE(known.st_mode))  # after fchown, which clears set-user-id
+    with contextlib.suppress(OSError):  # a filesystem without extended attributes has none to keep
+        for name in os.listxattr(source):
+            if name not in _STALE_XATTRS:
+                os.setxattr(target, name, os.getxattr(source, name))
 
 
 def sync_directory(path: Path) -> None:
@@ -55,7 +76,7 @@ def read_limited(path: Path, limit: int, what: str) -> bytes:
     except ValueError:
         raise IdentityError(f"cannot read {what} {str(path)!r}: not a file name") from None
     with os.fdopen(handle, "rb") as stream:
-        content = stream.read(limit + 1)
+        content = stream.read(min(limit, os.fstat(handle).st_size) + 1)
     if len(content) > limit:
         raise IdentityError(f"{what} {path} is larger than {limit} bytes")
     return content

@@ -18,6 +18,7 @@ from identity.trust import Grant, Revocation, Revoked, Trust, TrustRoot
 API_VERSION = "menshen/v1"
 KIND = "TrustRoot"
 _HEX = re.compile(r"[0-9a-f]{64}\Z")
+A = TypeVar("A")
 T = TypeVar("T")
 
 
@@ -157,9 +158,6 @@ def _time(fields: dict[str, Value], name: str) -> int | None:
     return _located(
         fields[name], lambda text: parse_time(text, date_only=True), fields[name].text(name, time=True)
     )
-
-
-A = TypeVar("A")
 
 
 def _located(value: Value, function: Callable[[A], T], argument: A, hint: str = "") -> T:
