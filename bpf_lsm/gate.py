@@ -1,76 +1,80 @@
-"""The gate: the loaded kernel programs, as one thing that is installed, asked and taken down.
-
-SKELETON: the signatures hold; the bodies follow within the hour.
-"""
+"""The gate: the loaded kernel programs, as one thing that is installed, asked and taken down."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import fcntl
+import os
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bpf_lsm.events import Batch
+from bpf_lsm import attach, libbpf, pins, record, tables, tasks
+from bpf_lsm.attach import Sizes
+from bpf_lsm.control import Control
+from bpf_lsm.errors import GateError
+from bpf_lsm.grace import Grace
+from bpf_lsm.kernel_map import KernelMap
+from bpf_lsm.layout import NO_IMAGE, TALLY, Counter, kernel_device
+from bpf_lsm.own import Own
+from bpf_lsm.pins import Parts
+from bpf_lsm.ring import Ring
+from bpf_lsm.slots import Slots
+from bpf_lsm.tables import Alias
+from bpf_lsm.tasks import Label
 
 PIN_DIR: Final = Path("/sys/fs/bpf/menshen")
 RUN_DIR: Final = Path("/run/menshen")
 CAPACITY: Final = 8 << 20
 CATALOGUE_SIZE: Final = 131_072
+INIT_MOUNTS: Final = Path("/proc/1/ns/mnt")
 
 
 def is_loaded(pin_dir: Path = PIN_DIR) -> bool:
     """Whether a complete gate is pinned there."""
-    raise NotImplementedError
-
-
-@dataclass(frozen=True, slots=True)
-class Label:
-    """Who a task is."""
-
-    identity: int
-    """0: unidentified."""
-    row: int
-    flags: int
-    """LabelFlag."""
-
-
-@dataclass(frozen=True, slots=True)
-class Alias:
-    """A protected file that has more than one name."""
-
-    inode: int
-    device: int
-    """As stat gives it."""
-    generation: int
-    """i_generation (FS_IOC_GETVERSION)."""
-
-
-class Ring:
-    """The consumer of one ring; only one at a time may read it."""
-
-    def fileno(self) -> int:
-        """For poll, epoll and selectors: readable when there may be records."""
-        raise NotImplementedError
-
-    def read(self, timeout: float | None = 0) -> list[bytes]:
-        """The records that are there; if none, those that come within `timeout` seconds (None: wait)."""
-        raise NotImplementedError
-
-    def read_batch(self, timeout: float | None = 0) -> Batch:
-        """The same as columns."""
-        raise NotImplementedError
+    return pins.is_pinned(pin_dir)
 
 
 class Gate:
     """A loaded gate. Enforcement goes on when this object, or its process, is gone: use off() to end it."""
 
-    denials: Ring
-    events: Ring
-    capacity: int
-    """The largest image in bytes."""
+    def __init__(self, parts: Parts, pin_dir: Path, run_dir: Path) -> None:
+        """Use load() or adopt()."""
+        self.pin_dir = pin_dir
+        self.run_dir = run_dir
+        self._changing = threading.RLock()
+        self._grace = Grace()
+        self._hold(parts)
+
+    def _hold(self, parts: Parts) -> None:
+        self._parts = parts
+        self._maps = {name: KernelMap(fd, name) for name, fd in parts.maps.items()}
+        self._control = Control(self._maps["control"])
+        self._slots = Slots(self._maps["slots"], self._control, self._grace)
+        self.capacity = self._slots.capacity
+        """The largest image in bytes."""
+        self.denials = Ring(self._maps["denials"])
+        self.events = Ring(self._maps["events"])
+
+    def _succeed(self, parts: Parts) -> None:
+        """Hold the upgraded parts. Shared maps keep their old descriptor: it is mapped and polled."""
+        for name, fd in parts.maps.items():
+            if name in self._maps and KernelMap(fd, name).id == self._maps[name].id:
+                os.close(fd)
+                parts.maps[name] = self._parts.maps.pop(name)
+        self._parts.close()
+        self._parts = parts
+        self._maps = {name: KernelMap(fd, name) for name, fd in parts.maps.items()}
+
+    def _let_go(self) -> None:
+        self.denials.close()
+        self.events.close()
+        self._control.close()
+        self._parts.close()
 
     @classmethod
     def load(
@@ -82,105 +86,199 @@ class Gate:
         capacity: int = CAPACITY,
         catalogue_size: int = CATALOGUE_SIZE,
         version: str = "",
-    ) -> Gate:
+    ) -> Self:
         """Load, attach and pin every program, or none: LoadError names the program and the reason.
 
         No image is in force afterwards: everything is allowed until install().
         """
-        raise NotImplementedError
+        sizes = Sizes(capacity, catalogue_size)
+        with _alone(run_dir):
+            if is_loaded(pin_dir):
+                raise GateError(
+                    f"a gate is loaded at {pin_dir}", hint="adopt it, or take it down: menshen off"
+                )
+            if not pins.on_bpffs(pin_dir):
+                raise GateError(f"{pin_dir} is not on a bpffs", hint="mount -t bpf bpf /sys/fs/bpf")
+            parts, missing = attach.attach_all(
+                object_path, sizes, log_path=run_dir / "load.log", prepare=_prepare
+            )
+            try:
+                pins.publish(parts, pin_dir)
+            except BaseException:
+                parts.close()
+                raise
+            gate = cls(parts, pin_dir, run_dir)
+            gate._control["pin_device"] = kernel_device(pin_dir.stat().st_dev)
+            record.write(run_dir, object_path, version=version, sizes=sizes, parts=parts, missing=missing)
+        return gate
 
     @classmethod
-    def adopt(cls, *, pin_dir: Path = PIN_DIR, run_dir: Path = RUN_DIR) -> Gate:
+    def adopt(cls, *, pin_dir: Path = PIN_DIR, run_dir: Path = RUN_DIR) -> Self:
         """Take over a running gate after a restart; GateError if there is none."""
-        raise NotImplementedError
+        return cls(pins.take(pin_dir), pin_dir, run_dir)
 
     def upgrade(self, object_path: Path, *, version: str = "") -> None:
         """Put new programs in the place of the old over the same maps, without a gap. All or nothing."""
-        raise NotImplementedError
+        sizes = Sizes(self.capacity, self._maps["catalogue"].shape.max_entries)
+        with self._changing, _alone(self.run_dir):
+            record.check_layouts(self.run_dir, object_path)
+            attach.check_replaceable(object_path, sizes, self._maps)
+            parts, missing = attach.attach_all(
+                object_path, sizes, log_path=self.run_dir / "load.log", running=self._maps
+            )
+            try:
+                old, new = Own(self._parts), Own(parts)
+                if self.guarded:
+                    new.enter(self._maps["own"])
+                pins.publish(parts, self.pin_dir)
+            except BaseException:
+                parts.close()
+                raise
+            self._succeed(parts)
+            if self.guarded:
+                old.leave(self._maps["own"], new)
+            record.write(
+                self.run_dir, object_path, version=version, sizes=sizes, parts=parts, missing=missing
+            )
 
     def close(self) -> None:
         """Let go of our file descriptors; the pins keep enforcement on."""
-        raise NotImplementedError
+        with self._changing:
+            self._let_go()
+            self._grace.close()
 
     def off(self) -> None:
         """Disarm the guard, detach and unpin everything, and verify that nothing of ours is left."""
-        raise NotImplementedError
+        with self._changing, _alone(self.run_dir):
+            own = Own(self._parts)
+            self.disarm_guard()
+            pins.unpublish(self.pin_dir)
+            self.close()
+            own.wait_gone()
+            record.remove(self.run_dir)
 
     def metadata(self) -> dict[str, Any]:
-        """What run_dir/gate.json says: object (sha256), version, programs, missing, loaded_at."""
-        raise NotImplementedError
+        """What was loaded: object (sha256), version, loaded_at, programs, missing, ..."""
+        return record.read(self.run_dir)
 
     # Policy images
 
     def install(self, image: bytes) -> int:
         """Put an image in force in one step and return its generation."""
-        raise NotImplementedError
+        with self._changing:
+            return self._slots.install(image, self._parts.programs["activate"])
+
+    def uninstall(self) -> None:
+        """No image is in force any more: everything is allowed, and the hooks stay attached."""
+        with self._changing:
+            self._slots.uninstall(self._parts.programs["activate"])
+
+    def touch_tree(self) -> None:
+        """Void what the hooks remember of paths: the mount tree changed behind their back."""
+        _run(self._parts, "touch_tree")
 
     def image(self) -> bytes | None:
         """The image in force, with its generation; None if there is none."""
-        raise NotImplementedError
+        with self._changing:
+            return self._slots.image()
 
     @property
     def generation(self) -> int:
         """Of the image in force; 0 if there is none."""
-        raise NotImplementedError
+        return self._slots.generation
 
     # Who is who
 
     def set_credentials(self, add: Mapping[bytes, int], remove: Iterable[bytes] = ()) -> None:
         """Change the catalogue (sha256 -> identity id). TableFullError: nothing was changed."""
-        raise NotImplementedError
+        with self._changing:
+            try:
+                tables.change(self._maps["catalogue"], tables.credentials(add), remove)
+            finally:
+                _run(self._parts, "touch_catalogue")
 
     def credentials(self) -> dict[bytes, int]:
         """The catalogue as the kernel has it."""
-        raise NotImplementedError
+        return {key: tables.identity_of(row) for key, row in self._maps["catalogue"].items().items()}
 
     def adopt_tasks(self, by_file: Mapping[tuple[int, int], int], by_pid: Mapping[int, int]) -> int:
         """Label the tasks that were there before us; how many were labelled.
 
         `by_file`: (st_dev, st_ino) of an executable -> identity id; `by_pid`: tgid -> identity id, first.
         """
-        raise NotImplementedError
+        with self._changing:
+            return tasks.adopt(self._maps, self._parts.programs["adopt"], by_file, by_pid)
 
     def label_of(self, pid: int) -> Label | None:
         """The label of a process (tgid); None if it has none or is gone."""
-        raise NotImplementedError
+        return tasks.label_of(self._maps["labels"], pid)
 
     # Protected files with more than one name
 
     def aliases(self) -> dict[Alias, int]:
         """The automaton state of each."""
-        raise NotImplementedError
+        return tables.read_aliases(self._maps["aliases"])
 
     def set_aliases(self, add: Mapping[Alias, int], remove: Iterable[Alias] = ()) -> None:
         """Change them. TableFullError: nothing was changed."""
-        raise NotImplementedError
+        with self._changing:
+            rows = {alias.key(): tables.state(value) for alias, value in add.items()}
+            tables.change(self._maps["aliases"], rows, [alias.key() for alias in remove])
 
     # What happened
 
     def counters(self) -> dict[str, int]:
         """By name: denied, would_deny, denials_lost, ..."""
-        raise NotImplementedError
+        values = self._maps["counters"].array(len(Counter), np.dtype("<u8"))
+        return {counter.name.lower(): int(values[counter]) for counter in Counter if counter < len(values)}
 
     def rule_tallies(self, count: int) -> NDArray[np.void]:
         """dtype TALLY of the first `count` rules of the image in force."""
-        raise NotImplementedError
+        return self._maps["rule_tallies"].array(count, TALLY)
 
     def row_tallies(self, count: int) -> NDArray[np.void]:
         """dtype TALLY of the first `count` rows."""
-        raise NotImplementedError
+        return self._maps["row_tallies"].array(count, TALLY)
 
     # The guard
 
     @property
     def guarded(self) -> bool:
         """Whether the guard is armed."""
-        raise NotImplementedError
+        return self._control["guard"] != 0
 
     def arm_guard(self, agent_identity: int) -> None:
         """From now on only tasks of this identity may touch the gate."""
-        raise NotImplementedError
+        with self._changing:
+            Own(self._parts).enter(self._maps["own"])
+            self._control["agent"] = agent_identity
+            self._control["guard"] = 1
 
     def disarm_guard(self) -> None:
         """Let others touch the gate again."""
-        raise NotImplementedError
+        self._control["guard"] = 0
+
+
+def _prepare(parts: Parts) -> None:
+    """What must stand before the first hook runs: no image, and which mount namespace is the host's."""
+    control = Control(KernelMap(parts.maps["control"], "control"))
+    control["active"] = NO_IMAGE
+    control["init_mnt_ns"] = INIT_MOUNTS.stat().st_ino & 0xFFFFFFFF
+    control.close()
+
+
+def _run(parts: Parts, program: str, context: bytes = b"") -> None:
+    if result := libbpf.run(parts.programs[program], context):
+        raise GateError(f"the gate's program {program} failed with {result}")
+
+
+@contextmanager
+def _alone(run_dir: Path) -> Iterator[None]:
+    """One load, upgrade or off at a time on this host."""
+    run_dir.mkdir(parents=True, exist_ok=True)
+    lock = os.open(run_dir / "gate.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)

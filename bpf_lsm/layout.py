@@ -204,7 +204,7 @@ CREDENTIAL: Final = np.dtype([("identity", "<u8"), ("flags", "<u4"), ("reserved"
 LABEL: Final = np.dtype(
     [
         ("identity", "<u8"),
-        ("epoch", "<u8"),
+        ("generation", "<u8"),
         ("row", "<u4"),
         ("watch", "<u4"),
         ("row_flags", "<u4"),

@@ -1,0 +1,123 @@
+"""The consumer of a BPF ring buffer, on its mapped memory: no call into libbpf, no callback per record.
+
+The kernel's contract (kernel/bpf/ringbuf.c): the first page holds the consumer's position and is ours to
+write; the second holds the producer's; then the data, mapped twice in a row so that no record is ever split.
+A record is an eight-byte header, whose first word is its length with two flag bits, and its bytes, rounded up
+to eight. Positions only grow.
+"""
+
+from __future__ import annotations
+
+import mmap
+import platform
+import select
+import struct
+import threading
+import time
+from typing import Final
+
+import numpy as np
+
+from bpf_lsm.events import Batch, gather
+from bpf_lsm.kernel_map import KernelMap
+
+_BUSY: Final = 1 << 31
+_DISCARD: Final = 1 << 30
+_HEADER: Final = 8
+_POSITION: Final = struct.Struct("@Q")  # native, so that it is copied with one aligned instruction
+_LENGTH: Final = struct.Struct("@I")
+
+
+class Ring:
+    """The consumer of one ring; only one at a time may read it."""
+
+    def __init__(self, ring: KernelMap) -> None:
+        page = mmap.PAGESIZE
+        self.name = ring.name
+        self.size = ring.shape.max_entries
+        self._fd = ring.fd
+        self._consumer = mmap.mmap(ring.fd, page, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE, offset=0)
+        self._producer = mmap.mmap(
+            ring.fd, page + 2 * self.size, mmap.MAP_SHARED, mmap.PROT_READ, offset=page
+        )
+        self._data = page
+        self._poll = select.poll()
+        self._poll.register(ring.fd, select.POLLIN)
+        self._reading = threading.Lock()
+
+    def fileno(self) -> int:
+        """For poll, epoll and selectors: readable when there may be records."""
+        return self._fd
+
+    def close(self) -> None:
+        """Unmap it; the records stay."""
+        self._consumer.close()
+        self._producer.close()
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that the programs have written and nobody has read."""
+        written: int = _POSITION.unpack_from(self._producer)[0]
+        read: int = _POSITION.unpack_from(self._consumer)[0]
+        return written - read
+
+    def read(self, timeout: float | None = 0) -> list[bytes]:
+        """The records that are there; if none, those that come within `timeout` seconds (None: wait)."""
+        heap, starts, sizes = self._take(timeout)
+        return [heap[start : start + size] for start, size in zip(starts, sizes, strict=True)]
+
+    def read_batch(self, timeout: float | None = 0) -> Batch:
+        """The same as columns."""
+        heap, starts, sizes = self._take(timeout)
+        return gather(heap, np.array(starts, np.int64), np.array(sizes, np.int64))
+
+    def _take(self, timeout: float | None) -> tuple[bytes, list[int], list[int]]:
+        deadline = None if timeout is None else time.monotonic() + timeout
+        with self._reading:
+            while not (taken := self._drain())[1]:
+                left = None if deadline is None else deadline - time.monotonic()
+                if left is not None and left <= 0:
+                    break
+                self._poll.poll(None if left is None else left * 1000)
+            return taken
+
+    def _drain(self) -> tuple[bytes, list[int], list[int]]:
+        """Copy out every complete record and give its room back."""
+        begin: int = _POSITION.unpack_from(self._consumer)[0]
+        end: int = _POSITION.unpack_from(self._producer)[0]
+        if begin == end:
+            return b"", [], []
+        _fence()
+        base = self._data + begin % self.size
+        starts: list[int] = []
+        sizes: list[int] = []
+        at, stop = 0, end - begin
+        length_at, memory = _LENGTH.unpack_from, self._producer
+        while at < stop:
+            length: int = length_at(memory, base + at)[0]
+            if length & _BUSY:
+                break
+            size = length & ~_DISCARD
+            if length == size:
+                starts.append(at + _HEADER)
+                sizes.append(size)
+            at += (size + _HEADER + 7) & ~7
+        _fence()
+        heap = self._producer[base : base + at]
+        _fence()
+        _POSITION.pack_into(self._consumer, 0, begin + at)
+        return heap, starts, sizes
+
+
+_ORDERED: Final = platform.machine() in {"x86_64", "AMD64", "i686", "s390x"}
+_turnstile: Final = threading.Lock()
+
+
+def _fence() -> None:
+    """Order the loads before against those after. Nothing to do where the processor keeps that order itself;
+    elsewhere a release and an acquire of a lock, which is what Python has."""
+    if not _ORDERED:
+        with _turnstile:
+            pass
+        with _turnstile:
+            pass
