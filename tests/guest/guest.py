@@ -99,8 +99,6 @@ class Guest:
                 share = shares.picture(self._share, self._folder / "share")
             self._machine = Machine(self.spec, disk, share, forward=self._forward, paused=True)
             self.restore(READY)
-            if self._share is not None:
-                self.run(shares.MOUNT)
         except BaseException:
             self.stop()
             raise
@@ -143,6 +141,8 @@ class Guest:
         machine.resume()
         machine.link.hello(ANSWER_SECONDS)
         machine.link.set_clock()
+        if self._share is not None and name == READY:
+            self.run(shares.MOUNT)
 
     # commands and files ------------------------------------------------------------------------------------
 
