@@ -22,6 +22,7 @@ import select
 import socket
 import struct
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,9 @@ SO_PEERGROUPS = 59
 MAX_CONNECTIONS = 64
 CHUNK = 64 << 10
 _UCRED = struct.Struct("iII")
+
+Identify = Callable[[int], int]
+"""The identity id of a process; 0 for none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,8 @@ class Peer:
     gid: int
     groups: frozenset[int]
     pidfd: int
+    identity: int = 0
+    """Of the program that connected."""
 
     @property
     def gone(self) -> bool:
@@ -51,7 +57,7 @@ class Peer:
         return bool(poller.poll(0))
 
 
-def peer_of(connection: socket.socket) -> Peer:
+def peer_of(connection: socket.socket, identify: Identify) -> Peer:
     """Who connected; OSError if that process is gone already."""
     pid, uid, gid = _UCRED.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
     try:
@@ -65,15 +71,24 @@ def peer_of(connection: socket.socket) -> Peer:
         if error.errno != errno.ENOPROTOOPT:  # this kernel knows it, and the process is gone
             raise
         pidfd = os.pidfd_open(pid)
-    return Peer(pid, uid, gid, groups, pidfd)
+    return Peer(pid, uid, gid, groups, pidfd, identify(pid))
 
 
 class Gatekeeper:
     """Accepts on the public socket and relays to the inner one; knows the peer of every inner connection."""
 
-    def __init__(self, public: Path, inner: Path, *, mode: int = 0o660, group: int | None = None) -> None:
+    def __init__(
+        self,
+        public: Path,
+        inner: Path,
+        *,
+        identify: Identify,
+        mode: int = 0o660,
+        group: int | None = None,
+    ) -> None:
         self._public = public
         self._inner = inner
+        self._identify = identify
         self._mode = mode
         self._group = group
         self._peers: dict[str, Peer] = {}
@@ -151,7 +166,7 @@ class Gatekeeper:
         inner = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         peer: Peer | None = None
         try:
-            peer = peer_of(connection)
+            peer = peer_of(connection, self._identify)
             connection.setblocking(False)
             inner.setblocking(False)
             inner.bind("\0" + name)

@@ -1,0 +1,122 @@
+"""Who may be who: trust roots, the catalogue, signed programs, and the kernel's copy of it all.
+
+The catalogue file (packages, enrolled programs) belongs to `menshen identity enrol`; signed programs are
+found by searching. The kernel's table is always made to equal what holds now, in one change.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from enforcer.agent.gateway import GateLike
+from enforcer.agent.names import Names
+from enforcer.agent.rings import Journal
+from enforcer.agent.scan import Scanner
+from enforcer.errors import Problem
+from enforcer.places import Places
+from identity import catalogue_file, trust_file
+from identity.catalogue import Catalogue, Source
+from identity.errors import IdentityError
+from identity.trust import Trust
+
+log = logging.getLogger("menshen.credentials")
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a look at the host changed in the kernel's table."""
+
+    total: int
+    added: int = 0
+    removed: int = 0
+    problems: tuple[Problem, ...] = ()
+
+
+class Credentials:
+    """The catalogue in force."""
+
+    def __init__(
+        self,
+        places: Places,
+        scanner: Scanner,
+        names: Names,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._places = places
+        self._scanner = scanner
+        self._names = names
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._trust = Trust()
+        self.catalogue = Catalogue()
+
+    def load(self) -> tuple[Problem, ...]:
+        """Read everything anew. What cannot be read is a problem, and its part of the old stays in force."""
+        with self._lock:
+            return self._load()
+
+    def _load(self) -> tuple[Problem, ...]:
+        problems: list[Problem] = []
+        now = self._clock()
+        fresh = Catalogue()
+        try:
+            stored = catalogue_file.load(self._places.catalogue) if self._places.catalogue.exists() else ()
+            fresh.merge(entry for entry in stored if entry.source is not Source.SIGNED)
+        except IdentityError as error:
+            problems.append(_problem(error))
+            fresh.merge(entry for entry in self.catalogue if entry.source is not Source.SIGNED)
+        try:
+            folder = self._places.trust
+            self._trust = trust_file.load([folder]) if folder.is_dir() else Trust()
+        except IdentityError as error:
+            problems.append(_problem(error))
+        found = self._scanner.scan(self._trust, now)
+        conflicts = fresh.merge(found.entries)
+        problems += [Problem(str(refused), str(refused.path), warning=True) for refused in found.refused]
+        problems += [Problem(str(conflict), conflict.refused.path, warning=True) for conflict in conflicts]
+        fresh.expire(now)
+        try:
+            self._names.learn(fresh.identities())
+        except IdentityError as error:
+            return (*problems, _problem(error))
+        self.catalogue = fresh
+        return tuple(problems)
+
+    def push(self, gate: GateLike, journal: Journal | None = None) -> Change:
+        """Make the kernel's table equal to the catalogue as it holds now."""
+        with self._lock:
+            now = self._clock()
+            lapsed = self.catalogue.expire(now)
+            for entry in lapsed if journal else ():
+                assert journal is not None
+                journal.notice(
+                    f"the credential of {entry.identity} has expired", subject=entry.identity, path=entry.path
+                )
+            wanted = dict(self.catalogue.pairs(now))
+            there = gate.credentials()
+            add = {digest: identity for digest, identity in wanted.items() if there.get(digest) != identity}
+            remove = [digest for digest in there if digest not in wanted]
+            if add or remove:
+                gate.set_credentials(add, remove)
+            return Change(len(wanted), len(add), len(remove))
+
+    def lookup(self, digest: bytes) -> int | None:
+        """The identity id of a file's sha256."""
+        entry = self.catalogue.lookup(digest, self._clock())
+        return entry.identity_id if entry else None
+
+    def next_expiry(self) -> int | None:
+        """When the next credential lapses."""
+        return self.catalogue.next_expiry()
+
+
+def _problem(error: IdentityError) -> Problem:
+    place = error.place
+    if place is None:
+        return Problem(error.message, rendered=str(error))
+    return Problem(error.message, place.file, place.line, place.column, str(error))

@@ -1,0 +1,222 @@
+"""The agent: its parts, joined; its start and its end. What is pinned in the kernel outlives it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from enforcer.agent import aliases, tasks
+from enforcer.agent.authority import Authority
+from enforcer.agent.calls import Calls
+from enforcer.agent.compiling import Compiled, Compiler
+from enforcer.agent.credentials import Credentials
+from enforcer.agent.documents import DocumentStore
+from enforcer.agent.feed import Feed, Numbers
+from enforcer.agent.gateway import GateLike
+from enforcer.agent.logfile import RotatingLog
+from enforcer.agent.names import AGENT, Names
+from enforcer.agent.policy import Policy
+from enforcer.agent.report import Report
+from enforcer.agent.resolve import Resolver
+from enforcer.agent.rings import Journal, RingReader
+from enforcer.agent.rules import RuleTables
+from enforcer.agent.scan import Scanner
+from enforcer.agent.server import Server
+from enforcer.agent.tallies import Tallies
+from enforcer.errors import Problem
+from enforcer.places import Places
+from enforcer.settings import Settings
+from identity.names import identity_id
+
+log = logging.getLogger("menshen.agent")
+
+RULES = 65_536
+ROWS = 4_096
+STUCK = 30.0
+"""Seconds without a sign of life of a reader after which the watchdog is no longer fed."""
+
+
+class Agent:
+    """One agent over one gate."""
+
+    def __init__(
+        self, gate: GateLike, compiler: Compiler, places: Places, settings: Settings, group: int | None = None
+    ) -> None:
+        self.gate = gate
+        self.started = time.time()
+        self._places = places
+        self._settings = settings
+        self._compiler = compiler
+        self._ended = threading.Event()
+        self._is_off = False
+        for folder in (places.state, places.run, places.log, places.policies, places.trust):
+            folder.mkdir(parents=True, exist_ok=True)
+        names, tables = Names(), RuleTables()
+        self.feed = Feed(settings.keep_events)
+        self.denials_log = RotatingLog(
+            places.denials_log, limit=settings.log_bytes, keep=settings.log_files, group=group
+        )
+        self.journal = Journal(self.feed, Numbers(places.event_counter), self.denials_log)
+        self.credentials = Credentials(places, Scanner(settings.scan), names)
+        self.tallies = Tallies(gate, places.run / "tallies.json", RULES, ROWS)
+        self.policy = Policy(
+            gate,
+            compiler,
+            store=DocumentStore(places.policies, places.pending),
+            last_good=places.last_good,
+            names=names,
+            tables=tables,
+            prepare=self._prepare,
+            begun=self.tallies.begin,
+        )
+        self.authority = Authority(group, names, self.identify, self.policy.confines)
+        self.report = Report(self)
+        self.calls = Calls(self, places, settings)
+        resolver = Resolver(names, tables)
+        self._readers = [
+            RingReader("denials", gate.denials, resolver, self.journal, keep=True, wait=settings.poll)
+        ]
+        if settings.events:
+            self._readers.append(
+                RingReader("events", gate.events, resolver, self.journal, keep=False, wait=settings.poll)
+            )
+        self._server = Server(self, places, group, self.identify)
+
+    # Start and end
+
+    def start(self, *, adopted: bool) -> None:
+        """Bring everything up. `adopted`: the gate was running already, with an image and labels of its own."""
+        problems = self.credentials.load()
+        say(problems)
+        change = self.credentials.push(self.gate)
+        log.info("%d identities by digest (%d new, %d gone)", change.total, change.added, change.removed)
+        self._adopt_tasks()
+        if adopted:
+            self.tallies.adopt(self.gate.generation)
+        self.policy.boot()
+        if self.policy.fault:
+            self.journal.notice(f"the policies on disk are not in force: {self.policy.fault}")
+        if self._settings.guard:
+            self.gate.arm_guard(identity_id(AGENT))
+        for reader in self._readers:
+            reader.start()
+        self._server.start()
+        self.journal.notice(
+            f"the agent {'took over a running gate' if adopted else 'started'}, "
+            f"generation {self.policy.generation} is in force"
+        )
+
+    def stop(self) -> None:
+        """End this process's part; enforcement goes on unless it was turned off."""
+        self._ended.set()
+        self.feed.close()
+        self._server.stop()
+        if not self._is_off:
+            for reader in self._readers:
+                reader.stop()
+            self.gate.close()
+        self.denials_log.close()
+
+    @property
+    def ended(self) -> threading.Event:
+        """Set when the process should end."""
+        return self._ended
+
+    def turn_off(self) -> list[str]:
+        """End enforcement, and then this process; what could not be taken away."""
+        from bpf_lsm.errors import GateError  # noqa: PLC0415
+
+        for reader in self._readers:
+            reader.stop()
+        left = []
+        try:
+            self.gate.off()
+        except GateError as error:
+            log.critical("not everything could be taken away: %s", error)
+            left.append(str(error))
+        self._is_off = True
+        self._ended.set()
+        return left
+
+    @property
+    def is_off(self) -> bool:
+        """Whether enforcement was turned off."""
+        return self._is_off
+
+    def _adopt_tasks(self) -> None:
+        found = tasks.running(self.credentials.lookup)
+        count = self.gate.adopt_tasks(found.by_file, {os.getpid(): identity_id(AGENT)})
+        log.info(
+            "%d processes, %d of them with an identity; %d tasks were here before the gate",
+            found.processes,
+            found.identified,
+            count,
+        )
+        if count and found.unidentified:
+            programs = ", ".join(sorted(found.unidentified)[:20])
+            log.warning("running programs without an identity: %s", programs)
+
+    def _prepare(self, gate: GateLike, compiled: Compiled) -> Any:
+        """Tell the gate which protected files have other names, before the image that protects them."""
+        roots, class_of = self._compiler.aliases(compiled.image)
+        before = gate.aliases()
+        wanted = aliases.search(roots, class_of)
+        gate.set_aliases(wanted, [alias for alias in before if alias not in wanted])
+        return lambda: gate.set_aliases(before, [alias for alias in wanted if alias not in before])
+
+    # What time brings
+
+    def tick(self) -> None:
+        """Take away what has expired."""
+        change = self.credentials.push(self.gate, self.journal)
+        if change.added or change.removed:
+            log.info("credentials: %d new, %d gone", change.added, change.removed)
+
+    def rescan(self) -> tuple[Problem, ...]:
+        """Look at the host again."""
+        problems = self.credentials.load()
+        self.tick()
+        return problems
+
+    def due(self, last_scan: float) -> float:
+        """Seconds until something is to be done."""
+        moments = [last_scan + self._settings.rescan]
+        if (expiry := self.credentials.next_expiry()) is not None:
+            moments.append(expiry)
+        return max(0.0, min(moments) - time.time())
+
+    def well(self) -> bool:
+        """Whether the readers go round; the service manager restarts an agent that is not well."""
+        return all(time.monotonic() - reader.beat < STUCK for reader in self._readers)
+
+    def health(self) -> list[tuple[str, bool, str]]:
+        """What an administrator should look at."""
+        fault = self.policy.fault
+        lost = self.gate.counters()
+        losses = {
+            name: lost.get(name, 0) for name in ("denials_lost", "events_lost", "no_scratch", "no_label")
+        }
+        failures = sum(reader.failures + reader.undecoded for reader in self._readers)
+        return [
+            ("policies", not fault, fault or "what lies on disk is in force"),
+            ("guard", self.gate.guarded, "armed" if self.gate.guarded else "not armed"),
+            ("losses", not any(losses.values()), ", ".join(f"{n} {v}" for n, v in losses.items())),
+            ("readers", self.well() and not failures, f"{failures} records were not understood"),
+            ("log", not self.denials_log.lost, f"{self.denials_log.lost} lines could not be written"),
+        ]
+
+    # Who is who
+
+    def identify(self, pid: int) -> int:
+        """The identity of a process; 0 for none."""
+        label = self.gate.label_of(pid)
+        return label.identity if label is not None else 0
+
+
+def say(problems: Iterable[Problem]) -> None:
+    for problem in problems:
+        log.warning("%s", problem)

@@ -1,0 +1,153 @@
+"""What the agent says about itself: status, policies, documents."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from enforcer import version
+from enforcer.agent.compiling import Compiled, Document
+from enforcer.agent.rules import Rule
+from enforcer.api import menshen_pb2 as pb
+from enforcer.errors import EnforcerError
+
+if TYPE_CHECKING:
+    from enforcer.agent.life import Agent
+
+
+class Report:
+    """Answers of the reading methods."""
+
+    def __init__(self, agent: Agent, proc: Path = Path("/proc")) -> None:
+        self._agent = agent
+        self._proc = proc
+
+    def status(self) -> pb.StatusReply:
+        """How things stand."""
+        agent = self._agent
+        current, gate = agent.policy.current, agent.gate
+        tasks = self._tasks()
+        confined = (
+            {subject.identity for subject in current.subjects if subject.confined} if current else set()
+        )
+        return pb.StatusReply(
+            mode=mode_in_words(current),
+            generation=agent.policy.generation,
+            hash=current.hash if current else "",
+            version=version(),
+            kernel=os.uname().release,
+            started=agent.started,
+            policies=len(current.documents) if current else 0,
+            identities=len(agent.credentials.catalogue),
+            tasks_unconfined=sum(n for who, n in tasks.items() if who and who not in confined),
+            tasks_unidentified=tasks.get(0, 0),
+            counters=gate.counters(),
+            hooks=sorted(_hooks(gate.metadata())),
+            guard=gate.guarded,
+            rules=self._rules(current),
+            subjects=self._subjects(current, tasks),
+            health=[pb.HealthLine(name=n, ok=ok, text=text) for n, ok, text in agent.health()],
+            events_seen=agent.feed.seen,
+            events_log_lost=agent.denials_log.lost,
+        )
+
+    def policies(self) -> pb.ListPoliciesReply:
+        """The documents in force with their counts."""
+        current = self._agent.policy.current
+        if current is None:
+            return pb.ListPoliciesReply()
+        fired = self._agent.tallies.rules(len(current.rules))
+        return pb.ListPoliciesReply(
+            generation=self._agent.policy.generation,
+            hash=current.hash,
+            policies=[_summary(one, current.rules, fired) for one in current.documents],
+        )
+
+    def policy(self, name: str) -> pb.ShowPolicyReply:
+        """One document, by its name or its file's."""
+        found = [one for one in self.policies().policies if name in (one.name, one.file)]
+        if not found:
+            raise EnforcerError(f"there is no policy named {name[:80]!r}", "menshen policy list")
+        content = self._agent.policy.files().get(found[0].file, b"")
+        return pb.ShowPolicyReply(policy=found[0], document=pb.Document(name=found[0].file, content=content))
+
+    def _rules(self, current: Compiled | None) -> list[pb.RuleTally]:
+        if current is None:
+            return []
+        fired = self._agent.tallies.rules(len(current.rules))
+        return [
+            pb.RuleTally(rule=rule.name, place=rule.place, mode=rule.mode, denied=pair[0], would_deny=pair[1])
+            for number, pair in sorted(fired.items(), key=lambda item: -sum(item[1]))
+            if number < len(current.rules) and (rule := current.rules[number])
+        ]
+
+    def _subjects(self, current: Compiled | None, tasks: dict[int, int]) -> list[pb.SubjectTally]:
+        if current is None:
+            return []
+        fired = self._agent.tallies.rows(len(current.subjects))
+        return [
+            pb.SubjectTally(
+                subject=subject.name,
+                confined=subject.confined,
+                denied=fired.get(row, (0, 0))[0],
+                would_deny=fired.get(row, (0, 0))[1],
+                tasks=tasks.get(subject.identity, 0) if row else 0,
+            )
+            for row, subject in enumerate(current.subjects)
+            if subject.confined or row in fired
+        ]
+
+    def _tasks(self) -> dict[int, int]:
+        """Identity -> number of processes now. Kernel threads do not count."""
+        found: dict[int, int] = {}
+        for entry in self._proc.iterdir():
+            if entry.name.isdigit() and _is_user_process(entry):
+                identity = self._agent.identify(int(entry.name))
+                found[identity] = found.get(identity, 0) + 1
+        return found
+
+
+def mode_in_words(current: Compiled | None) -> str:
+    """What the image in force does, for the first line of everything."""
+    if current is None:
+        return "nothing is in force: everything is allowed"
+    modes = {document.mode for document in current.documents}
+    if not modes:
+        return "no policies: everything is allowed"
+    if modes == {"enforce"}:
+        return "enforcing"
+    if modes == {"audit"}:
+        return "audit only: nothing is denied, what would be is reported"
+    enforced = sum(document.mode == "enforce" for document in current.documents)
+    return f"enforcing {enforced} of {len(current.documents)} policies, the others audit"
+
+
+def _summary(
+    document: Document, rules: tuple[Rule, ...], fired: dict[int, tuple[int, int]]
+) -> pb.PolicySummary:
+    own = [n for n, rule in enumerate(rules) if (rule.kind, rule.name) == (document.kind, document.name)]
+    return pb.PolicySummary(
+        name=document.name,
+        kind=document.kind,
+        file=document.file,
+        line=document.line,
+        subject=document.subject,
+        mode=document.mode,
+        rules=len(own),
+        denied=sum(fired.get(n, (0, 0))[0] for n in own),
+        would_deny=sum(fired.get(n, (0, 0))[1] for n in own),
+    )
+
+
+def _hooks(metadata: dict[str, object]) -> list[str]:
+    programs = metadata.get("programs", [])
+    return [str(name) for name in programs] if isinstance(programs, list | dict) else []
+
+
+def _is_user_process(entry: Path) -> bool:
+    try:
+        (entry / "exe").readlink()
+    except OSError:
+        return False
+    return True
