@@ -47,7 +47,7 @@ build/setup.stamp: Makefile pyproject.toml
 	    || { echo "setup: $(PYTHON) is older than 3.11; name a newer one: make PYTHON=... setup"; exit 1; }
 	@[ -x $(PY) ] || { echo "setup: making the virtual environment $(VENV)"; $(PYTHON) -m venv $(VENV); }
 	@echo "setup: Python packages of pyproject.toml into $(VENV)"
-	@$(PY) -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@$(PY) -m pip install -qq --disable-pip-version-check -e '.[dev]'
 	@touch $@
 
 bpf: build/setup.stamp ## the BPF objects, from bpf_lsm/src to bpf_lsm/objects

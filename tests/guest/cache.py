@@ -15,7 +15,7 @@ from tests.guest.progress import note, step
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DONE = ".done"
-KEEP_SECONDS = 3600
+KEEP_SECONDS = 3600  # what was used within it stays, however much there is
 _said: set[Path] = set()
 
 
@@ -49,7 +49,15 @@ def locked(name: str) -> Iterator[None]:
         yield
 
 
-def made(kind: str, key: str, make: Callable[[Path], None], *, keep: int = 2, say: bool = True) -> Path:
+def made(
+    kind: str,
+    key: str,
+    make: Callable[[Path], None],
+    *,
+    keep: int = 2,
+    seconds: float = KEEP_SECONDS,
+    say: bool = True,
+) -> Path:
     """The folder `kind`/`key`: as it was made before, or made now by `make`, complete or not at all."""
     folder = root() / kind / key
     if (folder / DONE).exists():
@@ -71,13 +79,13 @@ def made(kind: str, key: str, make: Callable[[Path], None], *, keep: int = 2, sa
             work.rename(folder)
         finally:
             shutil.rmtree(work, ignore_errors=True)
-        _forget_old(folder.parent, keep)
+        _forget_old(folder.parent, keep, seconds)
     return folder
 
 
-def _forget_old(folder: Path, keep: int) -> None:
+def _forget_old(folder: Path, keep: int, seconds: float) -> None:
     """Drops what was not used lately, the newest `keep` excepted."""
     finished = sorted(folder.glob(f"*/{DONE}"), key=lambda done: done.stat().st_mtime, reverse=True)
     for done in finished[keep:]:
-        if time.time() - done.stat().st_mtime > KEEP_SECONDS:
+        if time.time() - done.stat().st_mtime > seconds:
             shutil.rmtree(done.parent, ignore_errors=True)

@@ -99,7 +99,7 @@ class Link:
         self._reader = wire.Reader()
         self._awaited: bytes | None = None
         self._greeted = threading.Event()
-        self._gone = ""
+        self.gone = ""
         self._thread = threading.Thread(target=self._read, name="guest-link", daemon=True)
         self._thread.start()
 
@@ -112,7 +112,7 @@ class Link:
                 self._take(data)
         except OSError as error:
             reason = f"the guest is gone: {error.strerror}"
-        self._gone = reason
+        self.gone = reason
         for process in list(self._open.values()):
             process._put(Gone(reason))
 
@@ -130,8 +130,8 @@ class Link:
                 process._put(frame)
 
     def send(self, kind: int, number: int, data: bytes = b"") -> None:
-        if self._gone:
-            raise ChannelError(self._gone)
+        if self.gone:
+            raise ChannelError(self.gone)
         with self._sending, contextlib.suppress(BrokenPipeError):
             self._socket.sendall(wire.pack(kind, number, data))
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.guest.guest import READY, Guest
+from tests.guest.guest import Guest
 
 FIXTURES = {"kernel", "booted", "guest", "module_guest"}
 HERE = Path(__file__).resolve().parent
@@ -36,7 +36,7 @@ def booted(kernel: str) -> Iterator[Guest]:
 @pytest.fixture
 def guest(booted: Guest) -> Guest:
     """A guest as it was right after its boot, with Menshen installed and nothing of it started."""
-    booted.restore(READY)
+    booted.refresh()
     return booted
 
 
@@ -46,7 +46,7 @@ def module_guest(booted: Guest) -> Guest:
 
     A module uses either this or `guest`: they are the same machine.
     """
-    booted.restore(READY)
+    booted.refresh()
     return booted
 
 

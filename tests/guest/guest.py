@@ -23,6 +23,7 @@ from tests.guest.image import image
 from tests.guest.layer import layer
 from tests.guest.machine import LSM, Machine, Spec, workplace
 from tests.guest.progress import note, step
+from tests.guest.qmp import QmpError
 
 READY = "ready"
 BOOT_SECONDS = 300
@@ -117,13 +118,29 @@ class Guest:
         return self._machine is not None
 
     @property
+    def alive(self) -> bool:
+        """False once its kernel has panicked or its QEMU has ended."""
+        return self._machine is not None and self._machine.alive
+
+    def refresh(self) -> None:
+        """As it was when it started, whatever became of it since."""
+        if self.alive:
+            try:
+                self.restore(READY)
+                return
+            except (ChannelError, QmpError, OSError) as error:
+                note(f"starting a guest anew that could not be set back: {error}")
+        self.stop()
+        self.start()
+
+    @property
     def machine(self) -> Machine:
         """The QEMU process behind it."""
         if self._machine is None:
             raise ChannelError("this guest does not run: use it in a `with` block")
         return self._machine
 
-    def console(self, lines: int = 40) -> str:
+    def console(self, lines: int = 80) -> str:
         """The end of the serial console: the kernel's messages."""
         return self.machine.console(lines)
 
@@ -137,6 +154,8 @@ class Guest:
     def restore(self, name: str = READY) -> None:
         """Back to a snapshot, the clock right, running commands gone. `ready` is the guest as it started."""
         machine = self.machine
+        if not machine.alive:
+            raise ChannelError(f"the guest has ended; the end of its console:\n{machine.console()}")
         machine.load(name)
         machine.resume()
         machine.link.hello(ANSWER_SECONDS)
@@ -179,7 +198,7 @@ class Guest:
             process.signal(9)
             raise
         except ChannelError as error:
-            raise ChannelError(f"{error}\n{self.console()}") from None
+            raise ChannelError(f"{error}; the end of its console:\n{self.console()}") from None
         words = command if isinstance(command, str) else " ".join(command)
         result = Result(words, status, out.decode(errors="replace"), err.decode(errors="replace"))
         if check and status:
@@ -262,7 +281,7 @@ def _installed(spec: Spec) -> Path:
     """As `_booted`, with Menshen's own files put in."""
     origin, tar = _booted(spec), layer()
     key = cache.digest(origin.name, tar.parent.name, 2)
-    return cache.made("installed", key, lambda into: _install(spec, origin, tar, into), keep=6)
+    return cache.made("installed", key, lambda into: _install(spec, origin, tar, into), keep=6, seconds=120)
 
 
 def _install(spec: Spec, origin: Path, tar: Path, into: Path) -> None:

@@ -149,8 +149,8 @@ def configure(tree: Path) -> None:
         place = units / unit
         place.unlink(missing_ok=True)
         place.symlink_to("/dev/null")
-    run(["systemctl", f"--root={tree}", "--quiet", "disable", *DISABLED])
-    run(["systemctl", f"--root={tree}", "--quiet", "enable", "menshen-guest.service"])
+    run(["chroot", tree, "systemctl", "--quiet", "disable", *DISABLED])
+    run(["chroot", tree, "systemctl", "--quiet", "enable", "menshen-guest.service"])
     for name in ("menshen", "menshen-agent"):
         (tree / "usr/local/bin" / name).symlink_to(f"/opt/menshen/bin/{name}")
     (tree / "mnt/share").mkdir(exist_ok=True)

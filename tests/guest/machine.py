@@ -143,9 +143,12 @@ class Machine:
 
     @property
     def alive(self) -> bool:
+        if self.link.gone:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(2)
         return self._process.poll() is None
 
-    def console(self, lines: int = 40) -> str:
+    def console(self, lines: int = 80) -> str:
         """The last lines that the kernel and systemd wrote to the serial console."""
         try:
             text = self.console_file.read_text(errors="replace")

@@ -138,6 +138,14 @@ def test_a_snapshot_taken_while_commands_run_is_restored_with_them(guest: Guest)
         assert guest.run("echo clear").stdout == "clear\n"
 
 
+def test_a_panic_ends_the_command_with_the_console_and_the_next_test_has_a_guest_again(guest: Guest) -> None:
+    with pytest.raises(ChannelError, match="sysrq triggered crash"):
+        guest.run("echo 1 > /proc/sys/kernel/sysrq; echo c > /proc/sysrq-trigger; sleep 100")
+    assert not guest.alive
+    guest.refresh()
+    assert guest.run("echo up").stdout == "up\n"
+
+
 def test_the_clock_is_right_after_a_restore(guest: Guest) -> None:
     assert abs(float(guest.run("date +%s.%N").stdout) - time.time()) < 2
 
@@ -168,14 +176,11 @@ def test_a_share_is_there_read_only(another_guest: Callable[..., Guest], tmp_pat
 
 
 @pytest.mark.slow
-def test_the_security_modules_can_be_chosen(another_guest: Callable[..., Guest]) -> None:
-    guest = another_guest(lsm="integrity")
+def test_a_bench_guest_counts_instructions_without_the_security_modules(
+    another_guest: Callable[..., Guest],
+) -> None:
+    guest = another_guest(icount=True, lsm="integrity")
     assert not {"bpf", "apparmor"} & set(guest.get("/sys/kernel/security/lsm").decode().split(","))
-
-
-@pytest.mark.slow
-def test_icount_counts_instructions_on_one_cpu(another_guest: Callable[..., Guest]) -> None:
-    guest = another_guest(icount=True)
     assert guest.run("nproc").stdout == "1\n"
     assert "norandmaps" in guest.get("/proc/cmdline").decode()
     assert guest.run("cat /sys/devices/system/clocksource/clocksource0/current_clocksource").stdout == "tsc\n"
