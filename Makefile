@@ -60,7 +60,7 @@ enforcer/api/%_pb2.py: enforcer/api/%.proto
 	@$(PY) -m grpc_tools.protoc -I . --python_out=. --pyi_out=. --grpc_python_out=. $<
 
 image: bpf proto ## everything guests start from: root image, a boot of each kernel, Menshen in it
-	@$(PY) -m tests.guest image
+	@$(PY) -m tests.guest image $(if $(KERNELS),--kernels '$(KERNELS)')
 
 guest: bpf proto ## a guest: KERNEL=6.1|6.12|latest RUN='command' SHARE=folder ICOUNT=1; no RUN, a shell
 	@$(PY) -m tests.guest run --kernel '$(KERNEL)' $(if $(SHARE),--share '$(SHARE)') \
@@ -85,7 +85,7 @@ format: build/setup.stamp ## Python and C into the house's form
 unit: bpf proto ## the tests that need no kernel of their own
 	@$(PY) -m pytest -m 'not guest'
 
-test: lint bpf ## lint and every test, on every kernel (KERNELS=6.1,latest for some)
+test: lint image ## lint and every test, on every kernel (KERNELS=6.1,latest for some)
 	@$(PY) -m pytest $(if $(KERNELS),--kernels '$(KERNELS)')
 
 clean: ## forgets all that was built, guests and snapshots too

@@ -80,13 +80,11 @@ def run(  # noqa: PLR0917 - click passes by keyword
 
 
 @main.command()
-@click.option(
-    "--kernel", "names", multiple=True, type=click.Choice(kernels.NAMES), help="All, if none is named."
-)
-def image(names: tuple[str, ...]) -> None:
+@click.option("--kernels", "names", default=",".join(kernels.NAMES), show_default=True)
+def image(names: str) -> None:
     """Makes everything that guests start from: the image, a boot of each kernel, Menshen in it."""
     try:
-        for name in names or kernels.NAMES:
+        for name in filter(None, names.split(",")):
             with Guest(name) as guest:
                 note(f"{name} is ready: {guest.run('uname -r').stdout.strip()}")
     except (HostError, ChannelError, QmpError) as error:

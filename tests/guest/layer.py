@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+import tempfile
 import tomllib
 from pathlib import Path
 
@@ -20,29 +22,27 @@ def built() -> None:
         run(["make", "--silent", "--no-print-directory", "-C", cache.REPOSITORY, "bpf", "proto"])
 
 
-def sources() -> list[Path]:
-    """Every file that can end up in the wheel."""
+def sources(into: Path) -> Path:
+    """A copy of what goes into the wheel, so that it is built from the very files that its key is made of."""
     project = tomllib.loads((cache.REPOSITORY / "pyproject.toml").read_text())
     packages = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
-    found = [cache.REPOSITORY / "pyproject.toml"]
+    for name in ("pyproject.toml", project["project"]["readme"]):
+        shutil.copy(cache.REPOSITORY / name, into / name)
     for package in packages:
-        for path in sorted((cache.REPOSITORY / package).rglob("*")):
-            if path.is_file() and "__pycache__" not in path.parts and "src" not in path.parts:
-                found.append(path)
-    return found
+        left_out = shutil.ignore_patterns("__pycache__", "src", ".*", "*.tmp")
+        shutil.copytree(cache.REPOSITORY / package, into / package, ignore=left_out)
+    return into
 
 
 def layer() -> Path:
     """The tar with Menshen's own files, from the cache or made now."""
     built()
-    files = sources()
-    key = cache.digest(
-        "layer",
-        environment().parent.name,
-        *[item for path in files for item in (str(path.relative_to(cache.REPOSITORY)), path)],
-        Path(__file__),
-    )
-    return cache.made("layer", key, _layer, keep=3, say=False) / "layer.tar"
+    with tempfile.TemporaryDirectory(prefix="menshen-wheel-") as name:
+        tree = sources(Path(name))
+        files = sorted(path for path in tree.rglob("*") if path.is_file())
+        contents = [item for path in files for item in (str(path.relative_to(tree)), path)]
+        key = cache.digest("layer", environment().parent.name, Path(__file__), *contents)
+        return cache.made("layer", key, lambda into: _layer(tree, into), keep=3, say=False) / "layer.tar"
 
 
 def builder() -> Path:
@@ -58,13 +58,13 @@ def builder() -> Path:
     return cache.made("builder", cache.digest(requires), make, keep=1, say=False) / "venv/bin/python"
 
 
-def _layer(into: Path) -> None:
+def _layer(tree: Path, into: Path) -> None:
     wheels, root = into / "wheels", into / "root"
     root.mkdir()
     python = builder()
     with step("building Menshen's wheel"):
         options = ["--no-build-isolation", "--no-deps", "--wheel-dir", str(wheels)]
-        run([python, "-m", "pip", "wheel", *PIP_QUIET, *options, cache.REPOSITORY], log=into / "log")
+        run([python, "-m", "pip", "wheel", *PIP_QUIET, *options, tree], log=into / "log")
     with step("installing Menshen's wheel"):
         pip = f"/opt/menshen/bin/pip install {' '.join(PIP_QUIET)} --no-warn-script-location"
         script = f"{pip} --no-deps --no-index --root /mnt/root /mnt/wheels/*.whl"
