@@ -1,0 +1,92 @@
+"""What a string matches, to its object class: one column of cells, a cell for every row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from policies.cells import Cells, Column, Columns
+from policies.decide import GuardMatch, Match, decide
+from policies.nfa import LISTING
+from policies.plan import Glob, Guard, Plan, Unit
+
+
+class Classes:
+    """Gives every set of accepts (glob number times two, plus LISTING) its class; class 0 matches nothing."""
+
+    def __init__(self, plan: Plan, globs: Sequence[Glob]) -> None:
+        self.plan = plan
+        self.cells = Cells()
+        self.columns = Columns(self.cells)
+        numbers = {glob: number for number, glob in enumerate(globs)}
+        self.units: list[list[Unit]] = [[] for _ in globs]
+        self.guards: list[list[Guard]] = [[] for _ in globs]
+        for unit in plan.units:
+            for glob in unit.globs:
+                self.units[numbers[glob]].append(unit)
+        for guard in plan.guards:
+            for glob in guard.globs:
+                self.guards[numbers[glob]].append(guard)
+        self.base_rows = [number for number, row in enumerate(plan.rows) if row.base]
+        self.empty: Column = np.array([decide(self.cells, row, (), ()) for row in plan.rows], dtype=np.int32)
+        self._known: dict[tuple[int, ...], int] = {(): self.columns.number(self.empty)}
+        self._decided: dict[tuple[object, ...], int] = {}
+
+    def class_of(self, accepts: tuple[int, ...]) -> int:
+        """The class of everything that matches exactly this."""
+        found = self._known.get(accepts)
+        if found is None:
+            found = self._known[accepts] = self.columns.number(self._column(accepts))
+        return found
+
+    def _column(self, accepts: tuple[int, ...]) -> Column:
+        matches, guards = self._matches(accepts)
+        by_row: dict[int, list[Match]] = {}
+        for match in matches:
+            for row in self.base_rows if match.rule.row is None else (match.rule.row,):
+                by_row.setdefault(row, []).append(match)
+        column = self.empty.copy()
+        for number in range(len(self.plan.rows)) if guards else by_row:
+            column[number] = self._cell(number, by_row.get(number, []), guards)
+        return column
+
+    def _cell(self, number: int, matches: list[Match], guards: list[GuardMatch]) -> int:
+        row = self.plan.rows[number]
+        concerned = [each for each in guards if number not in each.guard.only]
+        what = tuple((match.rule.number, match.listing) for match in matches)
+        against = tuple((each.guard.number, each.listing) for each in concerned)
+        # Rows without a policy are alike.
+        memory = (number if row.confined else -1, what, against)
+        found = self._decided.get(memory)
+        if found is None:
+            found = self._decided[memory] = decide(self.cells, row, matches, concerned)
+        return found
+
+    def _matches(self, accepts: tuple[int, ...]) -> tuple[list[Match], list[GuardMatch]]:
+        """The rules behind the globs, each once and in order; one full match outdoes any for listing."""
+        full: dict[int, Unit | Guard] = {}
+        listing: dict[int, Unit | Guard] = {}
+        for accept in accepts:
+            where = listing if accept & 1 == LISTING else full
+            where.update((guard.number, guard) for guard in self.guards[accept >> 1])
+            where.update((unit.number, unit) for unit in self.units[accept >> 1])
+        matches: list[Match] = []
+        guards: list[GuardMatch] = []
+        for number in sorted(full.keys() | listing.keys()):
+            rule = full.get(number) or listing[number]
+            if isinstance(rule, Unit):
+                matches.append(Match(rule, number not in full))
+            else:
+                guards.append(GuardMatch(rule, number not in full))
+        return matches, guards
+
+
+def globs_of(plan: Plan) -> list[Glob]:
+    """Every distinct pattern, in the order of the rules."""
+    found: dict[Glob, None] = {}
+    rules: Iterable[Unit | Guard] = (*plan.guards, *plan.units)
+    for rule in rules:
+        for glob in rule.globs:
+            found.setdefault(glob)
+    return list(found)

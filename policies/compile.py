@@ -1,0 +1,191 @@
+"""Documents to an image: the one way, and `python -m policies.compile FILE... -o image.bin`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from policies import assemble, comb, meta, plan
+from policies.assemble import Tables
+from policies.cells import ALL_RIGHTS
+from policies.classes import Classes, globs_of
+from policies.dfa import MAX_STATES, Dfa, ExplosionError, determinise
+from policies.errors import NOWHERE, Place, PolicyError, PolicyErrors
+from policies.image import ENTRY, HEADER, MAX_CELLS
+from policies.minimise import minimise
+from policies.model import Documents, Policy
+from policies.nfa import Nfa
+from policies.parse import base_rules, clashes, load_paths
+from policies.plan import Glob, Guard, Plan, Unit
+from policies.subtree import subtrees
+
+DEFAULT_CAPACITY: Final = 8 << 20
+MIN_STATE: Final = 3 * ENTRY.itemsize
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """An image, and what it was made from."""
+
+    image: bytes
+    documents: Documents
+    meta: meta.Meta
+    n_states: int
+    n_classes: int
+    n_cells: int
+    capacity: int = DEFAULT_CAPACITY
+
+    @property
+    def hash(self) -> str:
+        """The content hash, in hexadecimal."""
+        header = np.frombuffer(self.image, dtype=HEADER, count=1)[0]
+        return bytes(header["hash"]).hex()
+
+    @property
+    def rules(self) -> tuple[plan.RuleEntry, ...]:
+        """The rules by number, the builtin ones first."""
+        return self.meta.rules
+
+
+def compile_documents(documents: Documents, *, capacity: int = DEFAULT_CAPACITY) -> Compiled:
+    """Compile; PolicyErrors says what clashes, explodes or does not fit, and what to reduce."""
+    if errors := list(clashes(documents)):
+        raise PolicyErrors.of(errors)
+    made = plan.make(documents, base_rules())
+    globs = globs_of(made)
+    return _Compilation(documents, made, globs, capacity).run()
+
+
+@dataclass
+class _Compilation:
+    documents: Documents
+    plan: Plan
+    globs: list[Glob]
+    capacity: int
+    classes: Classes = field(init=False)
+
+    def run(self) -> Compiled:
+        self.classes = Classes(self.plan, self.globs)
+        raw = self._automaton()
+        numbers = [self.classes.class_of(accepts) for accepts in raw.accepts]
+        self._check_tables(0)
+        n_ordinary = len(self.classes.columns)
+        dfa, classes = minimise(raw, numbers)
+        below = subtrees(dfa, classes, self.classes.columns.combine)
+        self._check_tables(len(dfa))
+        tables = self._tables()
+        first = assemble.offsets(tables).automaton // ENTRY.itemsize
+        laid = comb.lay_out(dfa, classes, below, first)
+        described = meta.Meta(
+            rules=tuple(self.plan.rules),
+            rows=tuple(row.name for row in self.plan.rows),
+            patterns=tuple(map(str, self.globs)),
+            classes=_patterns_of(raw, numbers, n_ordinary),
+        )
+        image = assemble.assemble(
+            tables,
+            laid.entries,
+            laid.places[dfa.start],
+            meta.encode(described),
+            n_rules=len(self.plan.rules),
+            n_classes=len(self.classes.columns),
+        )
+        if len(image) > self.capacity:
+            raise self._too_many(f"the image has {len(image)} bytes, at most {self.capacity}")
+        n_classes, n_cells = len(self.classes.columns), len(self.classes.cells)
+        return Compiled(image, self.documents, described, len(dfa), n_classes, n_cells, self.capacity)
+
+    def _automaton(self) -> Dfa:
+        nfa = Nfa()
+        for number, glob in enumerate(self.globs):
+            nfa.add(number, glob)
+        limit = min(MAX_STATES, 2 * self.capacity // MIN_STATE)
+        try:
+            return determinise(nfa, limit)
+        except ExplosionError as error:
+            worst = ", ".join(f'"{self.globs[number]}"' for number in error.patterns) or "the longest"
+            message = f"too many rules for the tables: the patterns need more than {error.states} states"
+            hint = (
+                f"the ones that multiply most: {worst}; write ** only at the end, and fewer * in a component"
+            )
+            place = self._place_of(error.patterns[0]) if error.patterns else NOWHERE
+            raise PolicyErrors.of([PolicyError(message, place=place, hint=hint)]) from None
+
+    def _place_of(self, glob: int) -> Place:
+        users: list[Guard | Unit] = [*self.plan.guards, *self.plan.units]
+        return next(
+            (self.plan.rules[each.number].place for each in users if self.globs[glob] in each.globs), NOWHERE
+        )
+
+    def _tables(self) -> Tables:
+        cells = self.classes.cells.table()
+        grid = self.classes.columns.grid()
+        missing = ~cells["allow"] & np.uint32(ALL_RIGHTS)
+        watch = np.bitwise_or.reduce(missing[grid], axis=1)
+        rows, targets = assemble.row_table(self.plan, watch)
+        return Tables(rows, targets, assemble.identity_table(self.plan), cells, grid)
+
+    def _check_tables(self, n_states: int) -> None:
+        """Refuse what cannot fit before it is built."""
+        n_rows, n_classes, n_cells = len(self.plan.rows), len(self.classes.columns), len(self.classes.cells)
+        if n_cells > MAX_CELLS:
+            raise self._too_many(f"{n_cells} different answers (cells), at most {MAX_CELLS}")
+        least = n_rows * n_classes * 2 + n_states * MIN_STATE
+        if least > self.capacity:
+            what = f"{n_rows} subjects times {n_classes} classes of objects"
+            raise self._too_many(f"{what} and {n_states} states need {least} bytes, at most {self.capacity}")
+
+    def _too_many(self, what: str) -> PolicyErrors:
+        policies = self.documents.policies
+        largest: Policy | None = max(policies, key=_weight, default=None)
+        hint = "put patterns with the same rights into one rule, or patterns with ** in place of many"
+        if largest is not None:
+            hint += f'; "{largest.name}" is the largest policy, with {_weight(largest)} patterns'
+        place = largest.place if largest else NOWHERE
+        return PolicyErrors.of(
+            [PolicyError(f"too many rules or subjects for the tables: {what}", place=place, hint=hint)]
+        )
+
+
+def _weight(policy: Policy) -> int:
+    files, programs = (sum(len(rule.paths) for rule in rules) for rules in (policy.files, policy.exec))
+    return files + programs + len(policy.network)
+
+
+def _patterns_of(dfa: Dfa, numbers: Sequence[int], n_classes: int) -> tuple[tuple[int, ...], ...]:
+    """The patterns by class; a class that several sets of patterns amount to has them all."""
+    found: list[set[int]] = [set() for _ in range(n_classes)]
+    for accepts, number in dict(zip(dfa.accepts, numbers, strict=True)).items():
+        found[number].update(-(accept >> 1) - 1 if accept & 1 else accept >> 1 for accept in accepts)
+    return tuple(tuple(sorted(each)) for each in found)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line, for tests and for the curious."""
+    parser = argparse.ArgumentParser(prog="python -m policies.compile", description=__doc__)
+    parser.add_argument("files", nargs="+", help="policy files, or folders of them")
+    parser.add_argument("-o", "--output", required=True, type=Path, help="where the image goes")
+    parser.add_argument("--capacity", type=int, default=DEFAULT_CAPACITY, help="bytes an image may have")
+    chosen = parser.parse_args(arguments)
+    try:
+        compiled = compile_documents(load_paths(chosen.files), capacity=chosen.capacity)
+    except PolicyErrors as errors:
+        print(errors.render(), file=sys.stderr)
+        return 1
+    chosen.output.write_bytes(compiled.image)
+    print(
+        f"{chosen.output}: {len(compiled.image)} bytes, {len(compiled.rules)} rules, "
+        f"{compiled.n_states} states, {compiled.n_classes} classes, {compiled.n_cells} cells, "
+        f"sha256 {compiled.hash[:16]}"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,182 @@
+"""The policy image: the bytes that the kernel hooks and the evaluator both read.
+
+The layout is that of `bpf_lsm/src/image.h`; `tests/unit/test_layout.py` compares the two through BTF.
+All numbers are little endian; offsets are bytes from the start of the image. See docs/internals.md.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Final
+
+import numpy as np
+
+MAGIC: Final = 0x48534E4D
+VERSION: Final = 1
+
+SYM_DEFAULT: Final = 0
+SYM_BYTE: Final = 1
+SYM_CLASS: Final = 257
+SYM_SUBTREE: Final = 258
+STATE_SINK: Final = 0x8000_0000
+
+ENDPOINT_V4: Final = 0x04
+ENDPOINT_V6: Final = 0x06
+
+ROW_UNCONFINED: Final = 0
+ROW_UNIDENTIFIED: Final = 1
+ROW_FIRST: Final = 2
+
+MAX_CELLS: Final = 0xFFFF
+
+
+class Right(enum.IntEnum):
+    """Bit numbers of the rights in a cell's masks; the last three are properties of a right."""
+
+    READ = 0
+    LIST = 1
+    WRITE = 2
+    APPEND = 3
+    CREATE = 4
+    DELETE = 5
+    RENAME = 6
+    LINK = 7
+    ATTRIBUTES = 8
+    EXECUTE = 9
+    MAP_EXEC = 10
+    IOCTL = 11
+    MOUNT = 12
+    CONNECT = 13
+    LISTEN = 14
+    WAIVE_EXECUTE_UNSIGNED = 15
+    WAIVE_MAP_UNSIGNED = 16
+    EXEC_AS_SELF = 17
+
+
+class Builtin(enum.IntEnum):
+    """Rules that are the product's own; compiled rules follow them."""
+
+    NONE = 0
+    UNRESOLVED_PATH = 1
+    GUARD = 2
+    UNIDENTIFIED_PROGRAM = 3
+    NO_PATH = 4
+    GAIN = 5
+    SCRATCH = 6
+
+
+class RowFlag(enum.IntFlag):
+    """Flags of a subject's row."""
+
+    CONFINED = 1
+    JIT = 2
+    JIT_ENFORCE = 4
+    UNRESOLVED_ENFORCE = 8
+
+
+class Special(enum.IntEnum):
+    """Bit numbers of the special rights (semantics.md, 9); the word is the name with dashes."""
+
+    PTRACE = 0
+    KILL = 1
+    MODULE = 2
+    KEXEC = 3
+    BPF = 4
+    PERF = 5
+    MOUNT = 6
+    NAMESPACES = 7
+    USERNS = 8
+    CHROOT = 9
+    SETID = 10
+    MKNOD = 11
+    RAW_SOCKET = 12
+    PACKET_SOCKET = 13
+    NETLINK = 14
+    VSOCK = 15
+    AF_ALG = 16
+    IO_URING = 17
+    USERFAULTFD = 18
+    KEYRING = 19
+    SWAP = 20
+    HOSTNAME = 21
+    SYSLOG = 22
+    REBOOT = 23
+    CLOCK = 24
+    QUOTA = 25
+    ACCT = 26
+    IOPORT = 27
+    RAW_DEVICE = 28
+    FANOTIFY = 29
+    SCHEDULE_OTHERS = 30
+    CGROUP = 31
+    USB = 32
+
+    @property
+    def word(self) -> str:
+        """The word in YAML, for example `raw-socket`."""
+        return self.name.lower().replace("_", "-")
+
+
+HEADER: Final = np.dtype(
+    [
+        ("magic", "<u4"),
+        ("version", "<u4"),
+        ("generation", "<u8"),
+        ("hash", "u1", (32,)),
+        ("size", "<u4"),
+        ("start", "<u4"),
+        ("n_rows", "<u4"),
+        ("n_classes", "<u4"),
+        ("n_cells", "<u4"),
+        ("n_rules", "<u4"),
+        ("n_identities", "<u4"),
+        ("n_targets", "<u4"),
+        ("off_rows", "<u4"),
+        ("off_grid", "<u4"),
+        ("off_cells", "<u4"),
+        ("off_identities", "<u4"),
+        ("off_targets", "<u4"),
+        ("off_meta", "<u4"),
+        ("meta_size", "<u4"),
+        ("flags", "<u4"),
+        ("reserved", "u1", (16,)),
+    ]
+)
+
+ROW: Final = np.dtype(
+    [
+        ("identity", "<u8"),
+        ("flags", "<u4"),
+        ("watch", "<u4"),
+        ("special", "<u8"),
+        ("special_enforce", "<u8"),
+        ("capabilities", "<u8"),
+        ("capabilities_enforce", "<u8"),
+        ("special_rule", "<u4"),
+        ("capabilities_rule", "<u4"),
+        ("jit_rule", "<u4"),
+        ("default_rule", "<u4"),
+        ("targets", "<u4"),
+        ("n_targets", "<u4"),
+        ("reserved", "u1", (56,)),
+    ]
+)
+
+TARGET: Final = np.dtype([("identity", "<u8"), ("special", "<u8")])
+
+IDENTITY: Final = np.dtype([("identity", "<u8"), ("row", "<u4"), ("reserved", "<u4")])
+
+CELL: Final = np.dtype(
+    [
+        ("allow", "<u4"),
+        ("enforce", "<u4"),
+        ("denied", "<u4"),
+        ("any", "<u4"),
+        ("foreign", "<u4"),
+        ("reserved", "<u4"),
+        ("rule", "<u4", (16,)),
+        ("padding", "u1", (8,)),
+    ]
+)
+
+ENTRY: Final = np.dtype([("owner", "<u4"), ("next", "<u4")])
