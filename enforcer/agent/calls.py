@@ -1,4 +1,4 @@
-"""What callers ask of the agent, once it is known that they may: each leaves its line in the audit log first."""
+"""What callers ask of the agent, once it is known that they may. Changes are logged before they are made."""
 
 from __future__ import annotations
 

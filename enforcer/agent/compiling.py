@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from enforcer.agent.aliases import ClassOf
 from enforcer.agent.rules import Rule
 from enforcer.errors import Problem
 
@@ -67,12 +68,5 @@ class Compiler(Protocol):
     def read(self, image: bytes) -> Compiled:
         """The contents of an image that was compiled before; EnforcerError if it is none."""
 
-    def aliases(self, image: bytes) -> tuple[Iterable[Path], AliasOf]:
-        """Where protected files can be, and the automaton state of a path if it is protected."""
-
-
-class AliasOf(Protocol):
-    """Says what a path is to an image."""
-
-    def __call__(self, path: str) -> int | None:
-        """The automaton state of a protected path; None for one that is not protected."""
+    def aliases(self, image: bytes) -> tuple[Iterable[Path], ClassOf]:
+        """The folders that protected files are in, and the object class of a path if it is protected."""

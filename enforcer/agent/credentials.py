@@ -9,16 +9,16 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from enforcer.agent.gateway import GateLike
 from enforcer.agent.names import Names
 from enforcer.agent.rings import Journal
-from enforcer.agent.scan import Scanner
 from enforcer.errors import Problem
 from enforcer.places import Places
-from identity import catalogue_file, trust_file
+from identity import catalogue_file, scan, trust_file
 from identity.catalogue import Catalogue, Source
 from identity.errors import IdentityError
 from identity.trust import Trust
@@ -42,13 +42,14 @@ class Credentials:
     def __init__(
         self,
         places: Places,
-        scanner: Scanner,
+        folders: Iterable[str],
         names: Names,
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._places = places
-        self._scanner = scanner
+        self._folders = [Path(folder) for folder in folders]
+        self._memory = scan.Memory()
         self._names = names
         self._clock = clock
         self._lock = threading.Lock()
@@ -75,11 +76,12 @@ class Credentials:
             self._trust = trust_file.load([folder]) if folder.is_dir() else Trust()
         except IdentityError as error:
             problems.append(_problem(error))
-        found = self._scanner.scan(self._trust, now)
-        conflicts = fresh.merge(found.entries)
+        found = scan.scan(self._folders, self._trust, self._memory, now=now)
+        conflicts = scan.refresh(fresh, found)
         problems += [Problem(str(refused), str(refused.path), warning=True) for refused in found.refused]
         problems += [Problem(str(conflict), conflict.refused.path, warning=True) for conflict in conflicts]
         fresh.expire(now)
+        scan.withdraw(fresh, self._trust, now)
         try:
             self._names.learn(fresh.identities())
         except IdentityError as error:
@@ -91,12 +93,12 @@ class Credentials:
         """Make the kernel's table equal to the catalogue as it holds now."""
         with self._lock:
             now = self._clock()
-            lapsed = self.catalogue.expire(now)
-            for entry in lapsed if journal else ():
+            gone = [(entry, "has expired") for entry in self.catalogue.expire(now)]
+            gone += [(entry, "is revoked") for entry in scan.withdraw(self.catalogue, self._trust, now)]
+            for entry, what in gone if journal else ():
                 assert journal is not None
-                journal.notice(
-                    f"the credential of {entry.identity} has expired", subject=entry.identity, path=entry.path
-                )
+                text = f"the credential of {entry.identity} {what}: it has no identity from its next start on"
+                journal.notice(text, subject=entry.identity, path=entry.path)
             wanted = dict(self.catalogue.pairs(now))
             there = gate.credentials()
             add = {digest: identity for digest, identity in wanted.items() if there.get(digest) != identity}

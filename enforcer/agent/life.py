@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING
 
 from enforcer.agent import aliases, tasks
 from enforcer.agent.authority import Authority
@@ -24,13 +24,15 @@ from enforcer.agent.report import Report
 from enforcer.agent.resolve import Resolver
 from enforcer.agent.rings import Journal, RingReader
 from enforcer.agent.rules import RuleTables
-from enforcer.agent.scan import Scanner
 from enforcer.agent.server import Server
 from enforcer.agent.tallies import Tallies
 from enforcer.errors import Problem
 from enforcer.places import Places
 from enforcer.settings import Settings
 from identity.names import identity_id
+
+if TYPE_CHECKING:
+    from bpf_lsm.tables import Alias
 
 log = logging.getLogger("menshen.agent")
 
@@ -61,7 +63,7 @@ class Agent:
             places.denials_log, limit=settings.log_bytes, keep=settings.log_files, group=group
         )
         self.journal = Journal(self.feed, Numbers(places.event_counter), self.denials_log)
-        self.credentials = Credentials(places, Scanner(settings.scan), names)
+        self.credentials = Credentials(places, settings.scan, names)
         self.tallies = Tallies(gate, places.run / "tallies.json", RULES, ROWS)
         self.policy = Policy(
             gate,
@@ -70,7 +72,7 @@ class Agent:
             last_good=places.last_good,
             names=names,
             tables=tables,
-            prepare=self._prepare,
+            aliases=self._aliases,
             begun=self.tallies.begin,
         )
         self.authority = Authority(group, names, self.identify, self.policy.confines)
@@ -89,7 +91,7 @@ class Agent:
     # Start and end
 
     def start(self, *, adopted: bool) -> None:
-        """Bring everything up. `adopted`: the gate was running already, with an image and labels of its own."""
+        """Bring everything up. `adopted`: the gate was running already, with its own image and labels."""
         problems = self.credentials.load()
         say(problems)
         change = self.credentials.push(self.gate)
@@ -160,13 +162,9 @@ class Agent:
             programs = ", ".join(sorted(found.unidentified)[:20])
             log.warning("running programs without an identity: %s", programs)
 
-    def _prepare(self, gate: GateLike, compiled: Compiled) -> Any:
-        """Tell the gate which protected files have other names, before the image that protects them."""
+    def _aliases(self, compiled: Compiled) -> dict[Alias, int]:
         roots, class_of = self._compiler.aliases(compiled.image)
-        before = gate.aliases()
-        wanted = aliases.search(roots, class_of)
-        gate.set_aliases(wanted, [alias for alias in before if alias not in wanted])
-        return lambda: gate.set_aliases(before, [alias for alias in wanted if alias not in before])
+        return aliases.search(roots, class_of)
 
     # What time brings
 
@@ -175,12 +173,18 @@ class Agent:
         change = self.credentials.push(self.gate, self.journal)
         if change.added or change.removed:
             log.info("credentials: %d new, %d gone", change.added, change.removed)
+            self.journal.notice(f"programs with an identity: {change.added} new, {change.removed} gone")
 
     def rescan(self) -> tuple[Problem, ...]:
         """Look at the host again."""
         problems = self.credentials.load()
         self.tick()
         return problems
+
+    @property
+    def rescan_every(self) -> float:
+        """Seconds between two searches."""
+        return self._settings.rescan
 
     def due(self, last_scan: float) -> float:
         """Seconds until something is to be done."""

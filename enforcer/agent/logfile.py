@@ -84,7 +84,6 @@ class RotatingLog:
                 if older.exists():
                     older.replace(_numbered(self.path, number + 1))
             self.path.replace(_numbered(self.path, 1))
-            _numbered(self.path, self._keep).unlink(missing_ok=True)
         self._size = 0
 
 

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from enforcer.agent.compiling import Compiled, Compiler, Files
 from enforcer.agent.documents import DocumentStore, check_names, without
@@ -16,10 +17,13 @@ from enforcer.agent.rules import RuleTables
 from enforcer.errors import EnforcerError, Problem
 from identity.files import write_atomically
 
+if TYPE_CHECKING:
+    from bpf_lsm.tables import Alias
+
 log = logging.getLogger("menshen.policy")
 
-Prepare = Callable[[GateLike, Compiled], Callable[[], None]]
-"""Readies the gate for an image that is about to be installed; what it returns takes that back."""
+Aliases = Callable[[Compiled], "dict[Alias, int]"]
+"""Protected files with more than one name, for the gate to know when the image comes into force."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,7 @@ class Policy:
         last_good: Path,
         names: Names,
         tables: RuleTables,
-        prepare: Prepare,
+        aliases: Aliases,
         begun: Callable[[int], None],
     ) -> None:
         """`begun` is told each new generation."""
@@ -55,7 +59,7 @@ class Policy:
         self._last_good = last_good
         self._names = names
         self._tables = tables
-        self._prepare = prepare
+        self._aliases = aliases
         self._begun = begun
         self._lock = threading.RLock()
         self.generation = 0
@@ -97,10 +101,10 @@ class Policy:
     def apply(
         self, files: Files, *, dry_run: bool = False, force: bool = False, replace: bool = False
     ) -> Applied:
-        """Compile, check, and only then install and keep. On an error the old set stays, in force and on disk."""
+        """Compile, check, and only then install and keep. After an error the old set is there, whole."""
         with self._lock:
             check_names(files)
-            merged = dict(files) if replace else self._merged(files)
+            merged = dict(sorted((files if replace else self._merged(files)).items()))
             compiled = self._checked(self._compiler.compile(merged), forced=force)
             problems = (*compiled.warnings, *compiled.lockouts)
             summary = _difference(self.current, compiled)
@@ -161,12 +165,10 @@ class Policy:
         if self.current is not None and self.current.hash == compiled.hash:
             self._know(self.generation, compiled)
             return False
-        undo = self._prepare(self._gate, compiled)
-        try:
-            generation = self._gate.install(compiled.image)
-        except BaseException:
-            undo()
-            raise
+        generation = self._gate.install(compiled.image, self._aliases(compiled))
+        # Again, for links that were made between that search and the change: the kernel noted them for the
+        # image that was in force then.
+        self._gate.set_aliases(self._aliases(compiled))
         self._begun(generation)
         self._know(generation, compiled)
         try:

@@ -1,7 +1,7 @@
 """How often each rule and each subject was denied since the image in force came into force.
 
-The kernel counts by number and never starts anew, while the numbers mean other rules in the next image. So the
-counts at the change are kept, under /run as long as the gate lives, and taken off.
+The kernel counts by number and never starts anew, while the numbers mean other rules in the next image. So
+the counts at the change are kept, under /run as long as the gate lives, and taken off.
 """
 
 from __future__ import annotations

@@ -50,8 +50,8 @@ def explain(event: Event) -> Explanation:
 def _protection(event: Event) -> tuple[str, str]:
     if event.subject == UNIDENTIFIED:
         return (
-            f"the Protection {event.rule_name} keeps this from everyone but those that it names, and the program "
-            "has no identity: sign it (menshen identity sign), then name its identity",
+            f"the Protection {event.rule_name} keeps this from everyone but those that it names, and the "
+            "program has no identity: sign it (menshen identity sign), then name its identity",
             "",
         )
     return (
@@ -70,13 +70,14 @@ def _builtin(event: Event) -> tuple[str, str]:
                 else f"exec:\n  - {{paths: [{_quoted(event.path)}], unsigned: true}}\n"
             )
             return (
-                f"the file has no credential that checks. Sign it, or enrol it with its package; only if that "
+                "the file has no credential that checks. Sign it, or enrol it with its package; only if that "
                 f"cannot be done let {event.subject} {what} unsigned:",
                 entry,
             )
         case "guard":
             return (
-                "this is Menshen's own. The way to change it is `menshen policy apply`, the way out `menshen off`",
+                "this is Menshen's own. The way to change it is `menshen policy apply`, "
+                "the way out `menshen off`",
                 "",
             )
         case "gain":

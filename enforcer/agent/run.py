@@ -1,0 +1,161 @@
+"""The process `menshen-agent`: from the first line to its exit status."""
+
+from __future__ import annotations
+
+import grp
+import logging
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from enforcer import settings as settings_file
+from enforcer import version
+from enforcer.agent.notify import notify, watchdog_interval
+from enforcer.errors import EnforcerError
+from enforcer.places import GROUP, Places
+from enforcer.settings import Settings
+
+if TYPE_CHECKING:
+    from enforcer.agent.gateway import GateLike
+    from enforcer.agent.life import Agent
+
+OFF = 90
+"""Exit status after `menshen off`: the unit does not start us again."""
+
+KERNEL_SWITCH = "menshen=off"
+OBJECT = "objects/menshen.bpf.o"
+
+log = logging.getLogger("menshen")
+
+
+def main() -> None:
+    """The entry of the script menshen-agent; it takes no arguments."""
+    if len(sys.argv) > 1:
+        sys.exit("menshen-agent takes no arguments: its settings are in /etc/menshen/agent.yaml")
+    sys.exit(run(Path("/")))
+
+
+def run(root: Path) -> int:
+    """Run the agent of a host until it is asked to end."""
+    _log_to_journal()
+    places = Places(root)
+    if KERNEL_SWITCH in Path("/proc/cmdline").read_text().split():
+        log.critical("the kernel was started with %s: nothing is enforced", KERNEL_SWITCH)
+        return OFF
+    if os.geteuid() != 0:
+        log.critical("the agent must be started as root")
+        return 1
+    if not sys.flags.isolated:
+        log.warning("not started in isolated mode, so the guard cannot know us: run `menshen enrol-self`")
+    from bpf_lsm.errors import GateError  # noqa: PLC0415
+
+    try:
+        agent = _start(places)
+    except (EnforcerError, GateError, OSError) as error:
+        log.critical("the agent cannot start: %s", error)
+        notify(f"STATUS={str(error).splitlines()[0]}")
+        return 1
+    _serve(agent)
+    return OFF if agent.is_off else 0
+
+
+def _start(places: Places) -> Agent:
+    from enforcer.agent.language import Language  # noqa: PLC0415
+    from enforcer.agent.life import Agent  # noqa: PLC0415
+
+    settings = _settings(places)
+    gate, adopted = _gate(settings)
+    agent = Agent(gate, Language(), places, settings, _group())
+    try:
+        agent.start(adopted=adopted)
+    except BaseException:
+        agent.stop()
+        raise
+    notify(f"READY=1\nSTATUS=generation {agent.policy.generation} is in force")
+    return agent
+
+
+def _settings(places: Places) -> Settings:
+    try:
+        return settings_file.load(places.settings)
+    except EnforcerError as error:
+        log.error("%s; the defaults are used", error)  # a typing error must not leave the host open
+        return Settings()
+
+
+def _gate(settings: Settings) -> tuple[GateLike, bool]:
+    """The gate, and whether it was running already."""
+    import bpf_lsm  # noqa: PLC0415
+    from bpf_lsm import gate, host  # noqa: PLC0415
+
+    if gate.is_loaded():
+        return gate.Gate.adopt(), True
+    host.require()
+    loaded = gate.Gate.load(
+        Path(bpf_lsm.__file__).parent / OBJECT,
+        capacity=settings.image_capacity,
+        catalogue_size=settings.catalogue_size,
+        version=version(),
+    )
+    return loaded, False
+
+
+def _serve(agent: Agent) -> None:
+    """Until somebody wants us to end: feed the watchdog, expire credentials, search anew."""
+
+    def end(_signal: int, _frame: FrameType | None) -> None:
+        agent.ended.set()
+
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, end)
+    interval = watchdog_interval() or 30.0
+    scanned = time.time()
+    while not agent.ended.wait(min(interval, agent.due(scanned) + 0.1)):
+        if agent.well():
+            notify("WATCHDOG=1")
+        try:
+            if time.time() >= scanned + agent.rescan_every:
+                scanned = time.time()
+                agent.rescan()
+            elif agent.due(scanned) == 0:
+                agent.tick()
+        except Exception:  # whatever it was: enforcement and the API go on
+            log.exception("looking at the host failed")
+    if agent.is_off:
+        agent.ended.wait()
+        time.sleep(1)  # the caller of `off` gets its answer
+    notify("STOPPING=1")
+    agent.stop()
+
+
+def _group() -> int | None:
+    try:
+        return grp.getgrnam(GROUP).gr_gid
+    except KeyError:
+        return None
+
+
+def _log_to_journal() -> None:
+    """Standard error with syslog's priorities, as systemd reads them."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Formatter("%(name)s: %(message)s"))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.INFO)
+
+
+_PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
+
+
+class _Formatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        """Each line with its priority, so that a long message stays one kind."""
+        text = super().format(record)
+        if "JOURNAL_STREAM" not in os.environ:
+            return text
+        mark = f"<{_PRIORITIES.get(record.levelno, 6)}>"
+        return "\n".join(mark + line for line in text.splitlines())

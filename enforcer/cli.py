@@ -1,0 +1,59 @@
+"""The command `menshen`. Commands are loaded when they are called, so that `menshen --help` is quick."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+import click
+
+from enforcer import version
+
+COMMANDS = {
+    "agent": ("enforcer.commands.agent:agent", "Run the agent: load the gate, apply policies, serve."),
+    "doctor": ("enforcer.commands.doctor:doctor", "Check by doing what this host can do."),
+    "enrol-self": ("enforcer.commands.enrol_self:enrol_self", "Give Menshen's own programs their identity."),
+    "events": ("enforcer.commands.events:events", "Show denials and other events."),
+    "identity": ("identity.cli:identity", "Keys, signatures, packages: who may be who."),
+    "off": ("enforcer.commands.off:off", "End enforcement: authorised, logged, verified."),
+    "policy": ("enforcer.commands.policy:policy", "Validate, apply, list and show policies."),
+    "reload": ("enforcer.commands.reload:reload", "Look for new policies and signed programs now."),
+    "status": ("enforcer.commands.status:status", "How things stand."),
+    "why": ("enforcer.commands.why:why", "Explain an event, and what would allow it."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command when it is run; the list of commands needs no import."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name][0].partition(":")
+        command = getattr(importlib.import_module(module), name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of --help, from the table."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(version(), prog_name="menshen")
+@click.option(
+    "--socket",
+    type=click.Path(path_type=Path),
+    envvar="MENSHEN_SOCKET",
+    help="The agent's socket. Default: /run/menshen/api.sock",
+)
+@click.pass_context
+def main(context: click.Context, socket: Path | None) -> None:
+    """Menshen: mandatory access control by business identity."""
+    context.obj = socket
