@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +32,23 @@ def save(catalogue: Catalogue, path: Path) -> None:
         "sha256": hashlib.sha256(body).hexdigest(),
     }
     write_atomically(path, json.dumps(header).encode() + b"\n" + body)
+
+
+@contextmanager
+def editing(path: Path) -> Iterator[Catalogue]:
+    """The catalogue of a file (empty if there is none yet), saved at the end; one editor at a time."""
+    lock = path.with_name(path.name + ".lock")
+    try:
+        handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise IdentityError(f"cannot write the catalogue {path}: {error.strerror}") from None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        catalogue = load(path) if path.exists() else Catalogue()
+        yield catalogue
+        save(catalogue, path)
+    finally:
+        os.close(handle)
 
 
 def load(path: Path) -> Catalogue:

@@ -87,6 +87,14 @@ def reserved_by(pattern: str) -> tuple[str, ...]:
     return tuple(prefix for prefix in RESERVED_PREFIXES if _segment_matches(first, prefix[:-1]))
 
 
+def check_unreserved(name: str) -> str:
+    """Return `name` if it is an identity name outside the reserved prefixes."""
+    check_name(name)
+    for prefix in reserved_by(name):
+        raise IdentityError(f"identity name {name!r} lies under {prefix}, which is reserved")
+    return name
+
+
 def check_pattern(pattern: str) -> str:
     """Return `pattern` if it can match identity names: segments with `*` and `?`, `**` for a whole tail."""
     if not pattern:
