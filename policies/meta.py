@@ -7,12 +7,30 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from policies.errors import Place
+from policies.errors import NOWHERE, Place
+from policies.image import Builtin
 from policies.model import Mode
-from policies.plan import RuleEntry
 
 VERSION: Final = 1
 MAX_TEXT: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class RuleEntry:
+    """One numbered rule, as verdicts name it. `owner` is the policy or protection."""
+
+    kind: str
+    owner: str
+    place: Place = NOWHERE
+    mode: Mode | None = None
+
+    @property
+    def text(self) -> str:
+        """Its source line."""
+        return self.place.text.strip()
+
+
+BUILTIN_RULES: Final = tuple(RuleEntry("builtin", each.name.lower().replace("_", "-")) for each in Builtin)
 
 
 @dataclass(frozen=True, slots=True)

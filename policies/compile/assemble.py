@@ -9,9 +9,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from policies.compile.plan import Plan, Row
 from policies.image import ENTRY, HEADER, IDENTITY, MAGIC, ROW, TARGET, VERSION, RowFlag, Special
 from policies.names import identity_id
-from policies.plan import Plan, Row
 
 ALL_64: Final = (1 << 64) - 1
 ALIGNMENT: Final = 64

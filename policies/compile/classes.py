@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from policies.cells import Cells, Column, Columns
-from policies.decide import GuardMatch, Match, decide
-from policies.nfa import LISTING
-from policies.plan import Glob, Guard, Plan, Unit
+from policies.compile.cells import Cells, Column, Columns
+from policies.compile.decide import GuardMatch, Match, decide
+from policies.compile.nfa import LISTING
+from policies.compile.plan import Glob, Guard, Plan, Unit
 
 
 class Classes:

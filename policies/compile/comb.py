@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from policies.dfa import Dfa
+from policies.compile.dfa import Dfa
 from policies.image import ENTRY, STATE_SINK, SYM_BYTE, SYM_CLASS, SYM_DEFAULT, SYM_SUBTREE
 
 WINDOW: Final = 1 << 14

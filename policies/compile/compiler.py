@@ -1,29 +1,27 @@
-"""Documents to an image: the one way, and `python -m policies.compile FILE... -o image.bin`."""
+"""Documents to an image: the one way."""
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 
 import numpy as np
 
-from policies import assemble, comb, meta, plan
-from policies.assemble import Tables
-from policies.cells import ALL_RIGHTS
-from policies.classes import Classes, globs_of
-from policies.dfa import MAX_STATES, Dfa, ExplosionError, determinise
+from policies.compile import assemble, comb, plan
+from policies.compile.assemble import Tables
+from policies.compile.cells import ALL_RIGHTS
+from policies.compile.classes import Classes, globs_of
+from policies.compile.dfa import MAX_STATES, Dfa, ExplosionError, determinise
+from policies.compile.minimise import minimise
+from policies.compile.nfa import Nfa
+from policies.compile.plan import Glob, Guard, Plan, Unit
+from policies.compile.subtree import subtrees
 from policies.errors import NOWHERE, Place, PolicyError, PolicyErrors
 from policies.image import ENTRY, HEADER, MAX_CELLS
-from policies.minimise import minimise
+from policies.meta import Meta, RuleEntry, encode
 from policies.model import Documents, Policy
-from policies.nfa import Nfa
-from policies.parse import base_rules, clashes, load_paths
-from policies.plan import Glob, Guard, Plan, Unit
-from policies.subtree import subtrees
+from policies.parse import base_rules, clashes
 
 DEFAULT_CAPACITY: Final = 8 << 20
 MIN_STATE: Final = 3 * ENTRY.itemsize
@@ -35,7 +33,7 @@ class Compiled:
 
     image: bytes
     documents: Documents
-    meta: meta.Meta
+    meta: Meta
     n_states: int
     n_classes: int
     n_cells: int
@@ -48,7 +46,7 @@ class Compiled:
         return bytes(header["hash"]).hex()
 
     @property
-    def rules(self) -> tuple[plan.RuleEntry, ...]:
+    def rules(self) -> tuple[RuleEntry, ...]:
         """The rules by number, the builtin ones first."""
         return self.meta.rules
 
@@ -82,7 +80,7 @@ class _Compilation:
         tables = self._tables()
         first = assemble.offsets(tables).automaton // ENTRY.itemsize
         laid = comb.lay_out(dfa, classes, below, first)
-        described = meta.Meta(
+        described = Meta(
             rules=tuple(self.plan.rules),
             rows=tuple(row.name for row in self.plan.rows),
             patterns=tuple(map(str, self.globs)),
@@ -92,7 +90,7 @@ class _Compilation:
             tables,
             laid.entries,
             laid.places[dfa.start],
-            meta.encode(described),
+            encode(described),
             n_rules=len(self.plan.rules),
             n_classes=len(self.classes.columns),
         )
@@ -164,28 +162,3 @@ def _patterns_of(dfa: Dfa, numbers: Sequence[int], n_classes: int) -> tuple[tupl
     for accepts, number in dict(zip(dfa.accepts, numbers, strict=True)).items():
         found[number].update(-(accept >> 1) - 1 if accept & 1 else accept >> 1 for accept in accepts)
     return tuple(tuple(sorted(each)) for each in found)
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line, for tests and for the curious."""
-    parser = argparse.ArgumentParser(prog="python -m policies.compile", description=__doc__)
-    parser.add_argument("files", nargs="+", help="policy files, or folders of them")
-    parser.add_argument("-o", "--output", required=True, type=Path, help="where the image goes")
-    parser.add_argument("--capacity", type=int, default=DEFAULT_CAPACITY, help="bytes an image may have")
-    chosen = parser.parse_args(arguments)
-    try:
-        compiled = compile_documents(load_paths(chosen.files), capacity=chosen.capacity)
-    except PolicyErrors as errors:
-        print(errors.render(), file=sys.stderr)
-        return 1
-    chosen.output.write_bytes(compiled.image)
-    print(
-        f"{chosen.output}: {len(compiled.image)} bytes, {len(compiled.rules)} rules, "
-        f"{compiled.n_states} states, {compiled.n_classes} classes, {compiled.n_cells} cells, "
-        f"sha256 {compiled.hash[:16]}"
-    )
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from policies.cells import (
+from policies.compile.cells import (
     ALL_RIGHTS,
     ALLOWED,
     AUDITED_DEFAULT,
@@ -24,8 +24,8 @@ from policies.cells import (
     key,
     plain,
 )
+from policies.compile.plan import Guard, Row, Unit
 from policies.image import Right
-from policies.plan import Guard, Row, Unit
 
 UNCONFINED_PROPERTIES: Final = 1 << Right.WAIVE_EXECUTE_UNSIGNED | 1 << Right.WAIVE_MAP_UNSIGNED
 LIST: Final = 1 << Right.LIST

@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final
 
-from policies.nfa import Nfa
+from policies.compile.nfa import Nfa
 
 MAX_STATES: Final = 600_000
 WORK_PER_STATE: Final = 64

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from policies.dfa import Dfa
+from policies.compile.dfa import Dfa
 
 U64 = npt.NDArray[np.uint64]
 I64 = npt.NDArray[np.int64]

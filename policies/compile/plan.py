@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from policies.endpoint import EndpointPattern
-from policies.errors import NOWHERE, Place, PolicyError, PolicyErrors
-from policies.image import ROW_FIRST, ROW_UNIDENTIFIED, Builtin, Right
+from policies.errors import Place, PolicyError, PolicyErrors
+from policies.image import ROW_FIRST, ROW_UNIDENTIFIED, Right
+from policies.meta import BUILTIN_RULES, RuleEntry
 from policies.model import (
     Documents,
     Effect,
@@ -35,24 +36,6 @@ RIGHTS_OF: Final[dict[Word, int]] = {
     **{word: 1 << Right[word.name] for word in Word if word not in (Word.READ, Word.WRITE)},
 }
 """The rights that a word stands for: writing includes appending, reading includes listing."""
-
-
-@dataclass(frozen=True, slots=True)
-class RuleEntry:
-    """One numbered rule, as verdicts name it. `owner` is the policy or protection."""
-
-    kind: str
-    owner: str
-    place: Place = NOWHERE
-    mode: Mode | None = None
-
-    @property
-    def text(self) -> str:
-        """Its source line."""
-        return self.place.text.strip()
-
-
-BUILTIN_RULES: Final = tuple(RuleEntry("builtin", each.name.lower().replace("_", "-")) for each in Builtin)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import reduce
 from typing import Final
 
-from policies.dfa import Dfa
+from policies.compile.dfa import Dfa
 from policies.pattern import SLASH
 
 BEGIN: Final = 0
