@@ -126,7 +126,7 @@ def mode_in_words(current: Compiled | None) -> str:
 def _summary(
     document: Document, rules: tuple[Rule, ...], fired: dict[int, tuple[int, int]]
 ) -> pb.PolicySummary:
-    own = [n for n, rule in enumerate(rules) if (rule.kind, rule.name) == (document.kind, document.name)]
+    own = [n for n, rule in enumerate(rules) if _belongs(rule, document)]
     return pb.PolicySummary(
         name=document.name,
         kind=document.kind,
@@ -138,6 +138,12 @@ def _summary(
         denied=sum(fired.get(n, (0, 0))[0] for n in own),
         would_deny=sum(fired.get(n, (0, 0))[1] for n in own),
     )
+
+
+def _belongs(rule: Rule, document: Document) -> bool:
+    if rule.name != document.name or rule.kind in ("builtin", "base"):
+        return False
+    return (rule.kind == "protection") == (document.kind == "Protection")
 
 
 def _hooks(metadata: dict[str, object]) -> list[str]:

@@ -20,7 +20,8 @@ class Rule:
     name: str
     """Of the Policy or Protection it belongs to; of the builtin rule."""
     kind: str
-    """Policy, Protection or builtin."""
+    """builtin, protection, or a part of a Policy: default, file, exec, network, special, capabilities, jit,
+    base."""
     file: str = ""
     line: int = 0
     text: str = ""

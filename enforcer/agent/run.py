@@ -69,7 +69,7 @@ def _start(places: Places) -> Agent:
 
     settings = _settings(places)
     gate, adopted = _gate(settings)
-    agent = Agent(gate, Language(), places, settings, _group())
+    agent = Agent(gate, Language(gate.capacity), places, settings, _group())
     try:
         agent.start(adopted=adopted)
     except BaseException:

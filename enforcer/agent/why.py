@@ -40,7 +40,7 @@ def explain(event: Event) -> Explanation:
         return Explanation("said by the agent", escape(event.text))
     denied = event.kind == Kind.DENIAL
     verdict = "denied" if denied else "allowed; it would be denied if the rule were enforced (mode audit)"
-    if event.rule_kind == "Protection":
+    if event.rule_kind == "protection":
         return Explanation(verdict, *_protection(event))
     if event.rule_kind == "builtin":
         return Explanation(verdict, *_builtin(event))
@@ -96,17 +96,17 @@ def _builtin(event: Event) -> tuple[str, str]:
 
 
 def _policy(event: Event) -> tuple[str, str]:
+    if event.rule_kind in ("file", "network"):
+        return (
+            f"the rule at {event.rule_place} denies it, and a deny wins over any allow: narrow that rule",
+            "",
+        )
     where = f"in the Policy {event.rule_name} ({event.rule_place}), under spec:"
     if event.operation == "exec":
         return where, f"exec:\n  - {{paths: [{_quoted(event.path)}]}}\n"
     if event.right in _NETWORK:
         return where, _network(event)
     if event.right in _FILE_RIGHTS and event.path:
-        if "deny" in event.rule_text.replace("{", " ").replace(":", " ").split():
-            return (
-                f"the rule at {event.rule_place} denies it, and a deny wins over any allow: narrow that rule",
-                "",
-            )
         return where, f"files:\n  - {{allow: [{event.right}], paths: [{_quoted(event.path)}]}}\n"
     if event.right == "map-exec":
         return f"{where} (memory that nobody vouches for becomes code)", "jit: true\n"

@@ -59,7 +59,7 @@ def _lines(event: Event, reply: pb.WhyReply) -> list[tuple[str, str]]:
         lines.append(("note", ", ".join(event.flags)))
     if event.rule_name:
         place = f" at {escape(event.rule_place)}" if event.rule_place else ""
-        lines.append(("rule", f"{escape(event.rule_kind)} {escape(event.rule_name)}{place}"))
+        lines.append(("rule", f"{escape(event.rule_name)} ({escape(event.rule_kind)}){place}"))
         if reply.source_line:
             lines.append(("", escape(reply.source_line)))
         lines.append(("mode", f"{event.mode}, generation {event.generation}"))

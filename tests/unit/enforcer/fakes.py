@@ -23,6 +23,8 @@ from enforcer.agent.rules import BUILTIN, Rule
 from enforcer.errors import EnforcerError, Problem
 from identity.names import identity_id
 
+RULE_KINDS = {"Policy": "default", "Protection": "protection"}
+
 
 class FakeRing:
     """Records that a test puts in."""
@@ -150,7 +152,7 @@ class FakeLanguage:
         except (ValueError, TypeError):
             raise EnforcerError("that is no policy image") from None
         rules = tuple(BUILTIN.values()) + tuple(
-            Rule(one.name, one.kind, one.file, one.line, f"{one.kind} {one.name}", one.mode)
+            Rule(one.name, RULE_KINDS[one.kind], one.file, one.line, f"{one.kind} {one.name}", one.mode)
             for one in documents
         )
         subjects = [Subject(0, "unconfined", False, False), _subject("unidentified", documents)]

@@ -1,0 +1,167 @@
+"""The policy language as the agent uses it: package `policies` behind the protocol of compiling.py."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from enforcer.agent.aliases import ClassOf
+from enforcer.agent.compiling import Compiled, Document, Files, Subject
+from enforcer.agent.rules import BUILTIN, Rule
+from enforcer.errors import EnforcerError, Problem
+from policies import pattern
+from policies.compile import DEFAULT_CAPACITY, compile_documents
+from policies.errors import PolicyError, PolicyErrors
+from policies.evaluate import Evaluator
+from policies.image import Builtin, RowFlag
+from policies.meta import Meta
+from policies.model import Documents, Policy, Protection
+from policies.parse import parse_bytes
+
+_KINDS = {"protection": "Protection", "default": "Policy"}
+"""Kinds of rule of which each document has exactly one."""
+
+
+class Language:
+    """Files to images, and images to what people want to know of them."""
+
+    def __init__(self, capacity: int = DEFAULT_CAPACITY) -> None:
+        self._capacity = capacity
+
+    def documents(self, files: Files) -> list[Document]:
+        """What the files hold."""
+        found = self._parse(files)
+        every: tuple[Policy | Protection, ...] = (*found.policies, *found.protections)
+        return [
+            Document(
+                one.name,
+                type(one).__name__,
+                one.name_place.path,
+                one.name_place.line,
+                str(one.subject) if isinstance(one, Policy) else "",
+                one.mode.value,
+            )
+            for one in every
+        ]
+
+    def compile(self, files: Files) -> Compiled:
+        """The image of these files, and what the checks say of it."""
+        documents = self._parse(files)
+        try:
+            compiled = compile_documents(documents, capacity=self._capacity)
+        except PolicyErrors as group:
+            raise _error(group) from None
+        warnings, lockouts = _checked(compiled)
+        if documents.other:
+            text = "TrustRoot documents belong in /etc/menshen/trust: among policies they are not read"
+            warnings = (*warnings, Problem(text, warning=True))
+        return _contents(compiled.image, warnings, lockouts)
+
+    def read(self, image: bytes) -> Compiled:
+        """The contents of an image."""
+        return _contents(image)
+
+    def aliases(self, image: bytes) -> tuple[Iterable[Path], ClassOf]:
+        """Where protected files can be, and what class a protected path has."""
+        evaluator = Evaluator(image)
+        denied: Any = np.any(evaluator.cells["denied"][evaluator.grid] != 0, axis=0)
+        protected = frozenset(map(int, np.flatnonzero(denied)))
+
+        def class_of(path: str) -> int | None:
+            number, _ = evaluator.classify(os.fsencode(path))
+            return number if number in protected else None
+
+        return sorted(set(_roots(evaluator.meta, protected))), class_of
+
+    def _parse(self, files: Files) -> Documents:
+        found = Documents()
+        errors: list[PolicyError] = []
+        for name, content in sorted(files.items()):
+            try:
+                found += parse_bytes(content, name)
+            except PolicyErrors as group:
+                errors.extend(group.errors)
+        if errors:
+            raise _error(PolicyErrors.of(errors))
+        return found
+
+
+def _checked(_compiled: Any) -> tuple[tuple[Problem, ...], tuple[Problem, ...]]:
+    return (), ()
+
+
+def _contents(
+    image: bytes, warnings: tuple[Problem, ...] = (), lockouts: tuple[Problem, ...] = ()
+) -> Compiled:
+    try:
+        evaluator = Evaluator(image)
+        meta = evaluator.meta
+    except (PolicyError, ValueError) as error:
+        raise EnforcerError(f"that is no policy image of this release: {error}") from None
+    rules = tuple(_rules(meta))
+    subjects = tuple(
+        Subject(
+            identity=int(row["identity"]),
+            name=name,
+            confined=bool(row["flags"] & RowFlag.CONFINED),
+            enforced=bool(row["flags"] & RowFlag.UNRESOLVED_ENFORCE),
+        )
+        for row, name in zip(evaluator.rows, meta.rows, strict=True)
+    )
+    owners = {
+        int(row["default_rule"]): name for row, name in zip(evaluator.rows[1:], meta.rows[1:], strict=True)
+    }
+    documents = tuple(
+        Document(rule.name, _KINDS[rule.kind], rule.file, rule.line, owners.get(number, ""), rule.mode)
+        for number, rule in enumerate(rules)
+        if rule.kind in _KINDS
+    )
+    digest = bytes(evaluator.header["hash"]).hex()
+    size = int(evaluator.header["size"])
+    return Compiled(image[:size], digest, documents, rules, subjects, warnings, lockouts)
+
+
+def _rules(meta: Meta) -> Iterator[Rule]:
+    for number, entry in enumerate(meta.rules):
+        if entry.kind == "builtin":
+            yield BUILTIN.get(Builtin(number), Rule(entry.owner, "builtin"))
+        else:
+            mode = entry.mode.value if entry.mode else ""
+            yield Rule(entry.owner, entry.kind, entry.place.path, entry.place.line, entry.text, mode)
+
+
+def _roots(meta: Meta, protected: frozenset[int]) -> Iterator[Path]:
+    """The part without wildcards of every pattern that protects: all that it matches is protected."""
+    other = {one for at, members in enumerate(meta.classes) if at not in protected for one in members}
+    for number, text in enumerate(meta.patterns):
+        if number in other:
+            continue
+        if text.startswith("/"):
+            for branch in pattern.parse(text).branches:
+                yield Path("/", *_literal(branch))
+
+
+def _literal(branch: Iterable[pattern.Component]) -> Iterator[str]:
+    for component in branch:
+        if component is None:
+            return
+        name = ""
+        for token in component:
+            if not isinstance(token, pattern.One) or len(token.ranges) != 1:
+                return
+            low, high = token.ranges[0]
+            if low != high:
+                return
+            name += chr(low)
+        yield name
+
+
+def _error(group: PolicyErrors) -> EnforcerError:
+    problems = tuple(
+        Problem(error.message, error.path, error.line, error.column, error.render()) for error in group.errors
+    )
+    return EnforcerError("the policies cannot be used", problems=problems)
