@@ -6,7 +6,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from enforcer.agent import aliases, tasks
@@ -46,13 +46,22 @@ class Agent:
     """One agent over one gate."""
 
     def __init__(
-        self, gate: GateLike, compiler: Compiler, places: Places, settings: Settings, group: int | None = None
+        self,
+        gate: GateLike,
+        compiler: Compiler,
+        places: Places,
+        settings: Settings,
+        *,
+        group: int | None = None,
+        self_fault: Callable[[], str] = lambda: "",
     ) -> None:
+        """`self_fault`: why the agent's next start would not be known as the agent; empty if it will."""
         self.gate = gate
         self.started = time.time()
         self._places = places
         self._settings = settings
         self._compiler = compiler
+        self._self_fault = self_fault
         self._ended = threading.Event()
         self._is_off = False
         for folder in (places.state, places.run, places.log, places.policies, places.trust):
@@ -102,8 +111,7 @@ class Agent:
         self.policy.boot()
         if self.policy.fault:
             self.journal.notice(f"the policies on disk are not in force: {self.policy.fault}")
-        if self._settings.guard:
-            self.gate.arm_guard(identity_id(AGENT))
+        self._arm()
         for reader in self._readers:
             reader.start()
         self._server.start()
@@ -161,6 +169,16 @@ class Agent:
         if count and found.unidentified:
             programs = ", ".join(sorted(found.unidentified)[:20])
             log.warning("running programs without an identity: %s", programs)
+
+    def _arm(self) -> None:
+        """Arm the guard, if the agent's next start will be known to it: else it would lock us out as well."""
+        if not self._settings.guard:
+            log.warning("the guard is off in the settings: root can take enforcement away")
+            return
+        if fault := self._self_fault():
+            log.error("the guard is not armed, since %s: run `menshen enrol-self` and start again", fault)
+            return
+        self.gate.arm_guard(identity_id(AGENT))
 
     def _aliases(self, compiled: Compiled) -> dict[Alias, int]:
         roots, class_of = self._compiler.aliases(compiled.image)

@@ -66,10 +66,18 @@ def run(root: Path) -> int:
 def _start(places: Places) -> Agent:
     from enforcer.agent.language import Language  # noqa: PLC0415
     from enforcer.agent.life import Agent  # noqa: PLC0415
+    from enforcer.enrolment import launcher_fault  # noqa: PLC0415
 
     settings = _settings(places)
     gate, adopted = _gate(settings)
-    agent = Agent(gate, Language(gate.capacity), places, settings, _group())
+    agent = Agent(
+        gate,
+        Language(gate.capacity),
+        places,
+        settings,
+        group=_group(),
+        self_fault=lambda: launcher_fault(places, Path(sys.argv[0]).resolve()),
+    )
     try:
         agent.start(adopted=adopted)
     except BaseException:

@@ -48,7 +48,8 @@ def start(places: Places) -> Iterator[Start]:
     def begin(gate: FakeGate | None = None, *, adopted: bool = False, **settings: Any) -> Host:
         gate = gate or FakeGate()
         gate.labels.setdefault(os.getpid(), 99)
-        agent = Agent(gate, FakeLanguage(), places, Settings(**{"scan": (), "poll": 0.01, **settings}), None)
+        given = Settings(**{"scan": (), "poll": 0.01, **settings})
+        agent = Agent(gate, FakeLanguage(), places, given)
         running.append(agent)
         agent.start(adopted=adopted)
         return Host(agent, gate, places)
