@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
 Ranges = tuple[tuple[int, int], ...]
@@ -40,7 +41,8 @@ def complement(ranges: Ranges) -> Ranges:
     return tuple(gaps)
 
 
-def byte_sequences(ranges: Ranges) -> list[ByteSequence]:
+@lru_cache(maxsize=4096)
+def byte_sequences(ranges: Ranges) -> tuple[ByteSequence, ...]:
     """Sequences that match exactly the UTF-8 encodings of the characters in `ranges`."""
     found: list[ByteSequence] = []
     for low, high in ranges:
@@ -50,7 +52,7 @@ def byte_sequences(ranges: Ranges) -> list[ByteSequence]:
                 continue
             for part in _without_surrogates(start, end):
                 found.extend(_split(part[0], part[1]))
-    return found
+    return tuple(found)
 
 
 def _without_surrogates(low: int, high: int) -> list[tuple[int, int]]:

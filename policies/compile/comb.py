@@ -12,8 +12,8 @@ import numpy.typing as npt
 from policies.compile.dfa import Dfa
 from policies.image import ENTRY, STATE_SINK, SYM_BYTE, SYM_CLASS, SYM_DEFAULT, SYM_SUBTREE
 
-WINDOW: Final = 1 << 14
-"""How far ahead one search for a free place looks, in entries."""
+CHUNK: Final = 1 << 12
+"""Entries whose use is kept in one integer; more than a state spans."""
 
 NO_OWNER: Final = 0xFFFF_FFFF
 """No state: states are indices into an image that is far smaller."""
@@ -60,30 +60,42 @@ def lay_out(dfa: Dfa, classes: Sequence[int], subtrees: Sequence[int], first: in
     return Comb(entries, names, sinks)
 
 
+class _Space:
+    """Which entries are in use; a chunk of bits at a time."""
+
+    def __init__(self) -> None:
+        self.chunks = [0, 0]
+        self.seen: dict[tuple[int, ...], int] = {}
+        self.by_size: dict[int, int] = {}
+
+    def place(self, symbols: tuple[int, ...]) -> int:
+        """Take the first place for these symbols that is not before an earlier place for the same."""
+        size = len(symbols)
+        at = self.seen.get(symbols, max(0, self.by_size.get(size, 0) - 2))
+        while not (free := self._free(at, symbols)):
+            at += 1
+        self.seen[symbols] = self.by_size[size] = at
+        base = at * CHUNK + (free & -free).bit_length() - 1
+        for symbol in symbols:
+            chunk, bit = divmod(base + symbol, CHUNK)
+            self.chunks[chunk] |= 1 << bit
+        return base
+
+    def _free(self, at: int, symbols: tuple[int, ...]) -> int:
+        """The bits of the places in a chunk where all symbols are free."""
+        while len(self.chunks) < at + 2:
+            self.chunks.append(0)
+        taken = self.chunks[at] | self.chunks[at + 1] << CHUNK
+        blocked = 0
+        for symbol in symbols:
+            blocked |= taken >> symbol
+        return ~blocked & ((1 << CHUNK) - 1)
+
+
 def _places(symbols: Sequence[tuple[int, ...]]) -> list[int]:
-    """First fit, the states with many entries first; bits of `taken` are entries from `low` on."""
-    order = sorted(range(len(symbols)), key=lambda state: (-len(symbols[state]), state))
+    """First fit, the states with many entries first."""
+    space = _Space()
     places = [0] * len(symbols)
-    low, taken = 0, 0
-    every = (1 << WINDOW) - 1
-    for state in order:
-        used = symbols[state]
-        skip = 0
-        while True:
-            blocked = 0
-            for symbol in used:
-                blocked |= taken >> (skip + symbol)
-            free = ~blocked & every
-            if free:
-                break
-            skip += WINDOW
-        offset = skip + (free & -free).bit_length() - 1
-        places[state] = low + offset
-        for symbol in used:
-            taken |= 1 << (offset + symbol)
-        full = ~taken & (taken + 1)  # the lowest entry that is free
-        moved = full.bit_length() - 1
-        if moved >= WINDOW // 4:
-            taken >>= moved
-            low += moved
+    for state in sorted(range(len(symbols)), key=lambda state: (-len(symbols[state]), state)):
+        places[state] = space.place(symbols[state])
     return places

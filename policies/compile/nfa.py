@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Final
 
 from policies.endpoint import EndpointPattern
@@ -25,8 +24,6 @@ WIDE_FROM: Final = 129
 NO_BYTES: Final[frozenset[int]] = frozenset()
 NO_SLASH: Final = frozenset({SLASH})
 SLASH_STEP: Final[ByteSequence] = ((SLASH, SLASH),)
-
-_sequences = lru_cache(maxsize=4096)(byte_sequences)
 
 
 @dataclass(slots=True)
@@ -87,7 +84,7 @@ class Nfa:
     def _component(self, at: int, component: Component, number: int, excluded: frozenset[int]) -> int:
         assert component is not None
         for token in component:
-            at = self._star(at, excluded, number) if token == STAR else self._one(at, token)
+            at = self._star(at, excluded, number) if token is STAR else self._one(at, token)
         return at
 
     def _child(self, at: int, key: object) -> tuple[int, bool]:
@@ -120,7 +117,13 @@ class Nfa:
     def _one(self, at: int, token: Token) -> int:
         """Read one character: its encodings lead to one common node."""
         assert isinstance(token, One)
-        sequences = _sequences(token.ranges)
+        known = self._children.get((at, token))
+        if known is None:
+            known = self._children[at, token] = self._read(at, token)
+        return known
+
+    def _read(self, at: int, token: One) -> int:
+        sequences = byte_sequences(token.ranges)
         if len(sequences) == 1:
             return self._step(at, sequences[0])
         child, new = self._child(at, token.ranges)

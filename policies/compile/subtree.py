@@ -98,17 +98,16 @@ class _Below:
 
     def close(self, node: int) -> None:
         """A component is complete: what its members see below is all that any of them reaches."""
-        members: list[int] = []
-        while not members or members[-1] != node:
+        members = [self.stack.pop()]
+        while members[-1] != node:
             members.append(self.stack.pop())
-            self.on_stack.discard(members[-1])
-        inside = set(members)
+        self.on_stack.difference_update(members)
         parts: dict[int, None] = {}
         for member in members:
             for target in self.edges.pop(member):
                 if target & 3 == INSIDE:
                     parts[self.classes[target >> 2]] = None
-                if target not in inside:
+                if target in self.below:  # else it is a member itself
                     parts[self.below[target]] = None
         found = reduce(self.combine, parts)
         for member in members:
