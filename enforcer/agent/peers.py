@@ -117,7 +117,7 @@ class Gatekeeper:
         listener.setblocking(False)
         self._listener = listener
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._run, name="gatekeeper", daemon=True)
+        self._thread = threading.Thread(target=self._run, args=[self._loop], name="gatekeeper", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
@@ -126,28 +126,28 @@ class Gatekeeper:
             return
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(5)
+        self._loop = self._thread = None
         self._public.unlink(missing_ok=True)
 
-    def _run(self) -> None:
-        assert self._loop is not None
-        asyncio.set_event_loop(self._loop)
-        accepting = self._loop.create_task(self._accept())
-        self._loop.run_forever()
+    def _run(self, loop: asyncio.AbstractEventLoop) -> None:
+        asyncio.set_event_loop(loop)
+        accepting = loop.create_task(self._accept(loop))
+        loop.run_forever()
         accepting.cancel()
-        for task in asyncio.all_tasks(self._loop):
+        tasks = asyncio.all_tasks(loop)
+        for task in tasks:
             task.cancel()
-        self._loop.run_until_complete(asyncio.sleep(0))
-        self._loop.close()
+        loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        loop.close()
         if self._listener is not None:
             self._listener.close()
 
-    async def _accept(self) -> None:
-        assert self._loop is not None
+    async def _accept(self, loop: asyncio.AbstractEventLoop) -> None:
         assert self._listener is not None
         relays: set[asyncio.Task[None]] = set()
         while True:
             try:
-                connection, _ = await self._loop.sock_accept(self._listener)
+                connection, _ = await loop.sock_accept(self._listener)
             except OSError:
                 await asyncio.sleep(0.1)  # out of descriptors: the queue waits
                 continue
@@ -155,12 +155,11 @@ class Gatekeeper:
                 connection.close()
                 continue
             self._open += 1
-            task = self._loop.create_task(self._serve(connection))
+            task = loop.create_task(self._serve(loop, connection))
             relays.add(task)
             task.add_done_callback(relays.discard)
 
-    async def _serve(self, connection: socket.socket) -> None:
-        assert self._loop is not None
+    async def _serve(self, loop: asyncio.AbstractEventLoop, connection: socket.socket) -> None:
         name = f"menshen-{secrets.token_hex(16)}"
         key = f"unix-abstract:{name}"
         inner = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
@@ -171,9 +170,9 @@ class Gatekeeper:
             inner.setblocking(False)
             inner.bind("\0" + name)
             self._peers[key] = peer
-            await self._loop.sock_connect(inner, str(self._inner))
-            one = self._loop.create_task(self._relay(connection, inner))
-            other = self._loop.create_task(self._relay(inner, connection))
+            await loop.sock_connect(inner, str(self._inner))
+            one = loop.create_task(_relay(loop, connection, inner))
+            other = loop.create_task(_relay(loop, inner, connection))
             await asyncio.wait((one, other), return_when=asyncio.FIRST_COMPLETED)
             one.cancel()
             other.cancel()
@@ -188,9 +187,9 @@ class Gatekeeper:
                 os.close(peer.pidfd)
             self._open -= 1
 
-    async def _relay(self, source: socket.socket, target: socket.socket) -> None:
-        """Pass bytes on, at most one chunk ahead: a slow reader slows its writer and nobody else."""
-        assert self._loop is not None
-        with suppress(OSError):
-            while data := await self._loop.sock_recv(source, CHUNK):
-                await self._loop.sock_sendall(target, data)
+
+async def _relay(loop: asyncio.AbstractEventLoop, source: socket.socket, target: socket.socket) -> None:
+    """Pass bytes on, at most one chunk ahead: a slow reader slows its writer and nobody else."""
+    with suppress(OSError):
+        while data := await loop.sock_recv(source, CHUNK):
+            await loop.sock_sendall(target, data)

@@ -25,8 +25,11 @@ if TYPE_CHECKING:
 
 OFF = 90
 """Exit status after `menshen off`: the unit does not start us again."""
+CANNOT = 91
+"""Exit status where this kernel cannot hold the gate: trying again would not help."""
 
 KERNEL_SWITCH = "menshen=off"
+CMDLINE = Path("/proc/cmdline")
 OBJECT = "objects/menshen.bpf.o"
 
 log = logging.getLogger("menshen")
@@ -43,7 +46,7 @@ def run(root: Path) -> int:
     """Run the agent of a host until it is asked to end."""
     _log_to_journal()
     places = Places(root)
-    if KERNEL_SWITCH in Path("/proc/cmdline").read_text().split():
+    if KERNEL_SWITCH in CMDLINE.read_text().split():
         log.critical("the kernel was started with %s: nothing is enforced", KERNEL_SWITCH)
         return OFF
     if os.geteuid() != 0:
@@ -51,14 +54,14 @@ def run(root: Path) -> int:
         return 1
     if not sys.flags.isolated:
         log.warning("not started in isolated mode, so the guard cannot know us: run `menshen enrol-self`")
-    from bpf_lsm.errors import GateError  # noqa: PLC0415
+    from bpf_lsm.errors import GateError, LoadError  # noqa: PLC0415
 
     try:
         agent = _start(places)
     except (EnforcerError, GateError, OSError) as error:
         log.critical("the agent cannot start: %s", error)
         notify(f"STATUS={str(error).splitlines()[0]}")
-        return 1
+        return CANNOT if isinstance(error, LoadError) else 1
     _serve(agent)
     return OFF if agent.is_off else 0
 

@@ -18,6 +18,8 @@ _SPECIALS = {
     "settime": "clock", "syslog": "syslog", "swap": "swap", "quota": "quota", "io-uring": "io-uring",
     "setnice": "schedule-others",
 }  # fmt: skip
+_SOCKETS = {16: "netlink", 17: "packet-socket", 38: "af-alg", 40: "vsock"}
+"""By address family; what else needs a special right is a raw socket."""
 _GLOB = "*?[]{}\\"
 
 
