@@ -21,7 +21,6 @@ _KINDS = {
     EventKind.WOULD_DENY: Kind.WOULD_DENY,
     EventKind.EXEC: Kind.EXEC,
 }
-_OPENING = {Operation.OPEN, Operation.CREATE}
 _SPECIAL = {
     Operation.PTRACE, Operation.MODULE, Operation.KEXEC, Operation.FIRMWARE, Operation.BPF, Operation.PERF,
     Operation.MOUNT, Operation.UMOUNT, Operation.MOVE_MOUNT, Operation.PIVOT_ROOT, Operation.USERNS,
@@ -103,7 +102,7 @@ def _boot_offset() -> float:
 
 
 def _detail(operation: Operation, detail: int) -> str:
-    if operation in _OPENING:
+    if operation is Operation.OPEN:
         return words.open_flags(detail)
     if operation is Operation.KILL:
         return words.signal_name(detail)

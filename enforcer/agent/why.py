@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from enforcer.escape import escape
 from enforcer.events import UNIDENTIFIED, Event, Kind
+from policies.image import Special
 
 _NETWORK = {"connect", "listen"}
 _FILE_RIGHTS = {
@@ -114,14 +115,21 @@ def _policy(event: Event) -> tuple[str, str]:
         return f"{where} (memory that nobody vouches for becomes code)", "jit: true\n"
     if event.operation == "capable":
         return where, f"special:\n  capabilities: [{event.detail_words}]\n"
-    word = (
-        event.detail_words if event.detail_words in _SPECIALS.values() else _SPECIALS.get(event.operation, "")
-    )
+    word = _special(event)
     if event.operation == "kill" and event.target:
         return where, f"special:\n  allow: [{{kill: [{event.target}]}}]\n"
     if word:
         return where, f"special:\n  allow: [{word}]\n"
     return f"see the rule at {event.rule_place}", ""
+
+
+def _special(event: Event) -> str:
+    """The special right that was missing."""
+    if event.operation == "socket":
+        return _SOCKETS.get(event.detail >> 16, "raw-socket")
+    if event.detail_words in {special.word for special in Special}:
+        return event.detail_words
+    return _SPECIALS.get(event.operation, "")
 
 
 def _network(event: Event) -> str:

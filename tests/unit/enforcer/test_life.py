@@ -143,14 +143,8 @@ def test_without_an_agent_the_command_says_what_to_do(tmp_path: Path, host: Host
 def test_the_agent_does_not_start_against_menshen_off(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    read_text = Path.read_text
-    monkeypatch.setattr(
-        Path,
-        "read_text",
-        lambda path, *a, **k: (
-            "quiet menshen=off" if str(path) == "/proc/cmdline" else read_text(path, *a, **k)
-        ),
-    )
+    (tmp_path / "cmdline").write_text("quiet menshen=off\n")
+    monkeypatch.setattr(run, "CMDLINE", tmp_path / "cmdline")
     assert run.run(tmp_path) == run.OFF
 
 

@@ -105,7 +105,8 @@ def test_the_advice_for_a_unix_socket_allows_it(name: str) -> None:
         ({"operation": "module"}, Special.MODULE),
         ({"operation": "firmware"}, Special.MODULE),
         ({"operation": "settime"}, Special.CLOCK),
-        ({"operation": "socket", "detail_words": "raw-socket"}, Special.RAW_SOCKET),
+        ({"operation": "socket", "detail": 2 << 16 | 3}, Special.RAW_SOCKET),
+        ({"operation": "socket", "detail": 17 << 16 | 2}, Special.PACKET_SOCKET),
         ({"operation": "mount"}, Special.MOUNT),
     ],
 )
