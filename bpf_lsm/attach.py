@@ -62,7 +62,9 @@ def attach_all(
                 if not program.attachable:
                     parts.programs[program.name] = program.fd
             prepare(parts)
-            for program in wanted:
+            # The kernel runs the programs of one hook from the last attached to the first (hlist_add_head in
+            # kernel/bpf/trampoline.c), so this way they run in the order of the object file.
+            for program in reversed(wanted):
                 if program.attachable:
                     try:
                         parts.links[program.name] = program.attach()

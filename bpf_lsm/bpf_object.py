@@ -5,7 +5,10 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import signal
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -141,7 +144,7 @@ class BpfObject:
 
     def load(self, log_path: Path | None = None) -> None:
         """Create the maps and load the programs; LoadError names the program that the kernel refused."""
-        with libbpf.captured() as log:
+        with libbpf.captured() as log, _undisturbed():
             result = int(libbpf.library().bpf_object__load(self._handle))
         if result < 0:
             raise _refused(log, -result, self.path, log_path)
@@ -166,6 +169,17 @@ class BpfObject:
         while handle := library.bpf_object__next_map(self._handle, handle):
             found.append(ObjectMap(handle, library.bpf_map__name(handle).decode()))
         return found
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """No signal reaches this thread: the verifier gives up (EAGAIN) when one does, and where children end there
+    are many."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _refused(log: libbpf.Log, number: int, path: Path, log_path: Path | None) -> LoadError:

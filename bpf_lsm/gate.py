@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import sys
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from bpf_lsm.control import Control
 from bpf_lsm.errors import GateError
 from bpf_lsm.grace import Grace
 from bpf_lsm.kernel_map import KernelMap
-from bpf_lsm.layout import NO_IMAGE, TALLY, Counter, kernel_device
+from bpf_lsm.layout import NO_IMAGE, TALLY, Counter
 from bpf_lsm.own import Own
 from bpf_lsm.pins import Parts
 from bpf_lsm.ring import Ring
@@ -108,7 +109,6 @@ class Gate:
                 parts.close()
                 raise
             gate = cls(parts, pin_dir, run_dir)
-            gate._control["pin_device"] = kernel_device(pin_dir.stat().st_dev)
             record.write(run_dir, object_path, version=version, sizes=sizes, parts=parts, missing=missing)
         return gate
 
@@ -163,15 +163,21 @@ class Gate:
 
     # Policy images
 
-    def install(self, image: bytes) -> int:
-        """Put an image in force in one step and return its generation."""
+    def install(self, image: bytes, aliases: Mapping[Alias, int] | None = None) -> int:
+        """Put an image in force in one step and return its generation.
+
+        `aliases`: protected files with more than one name -> their object class in this image.
+        """
         with self._changing:
-            return self._slots.install(image, self._parts.programs["activate"])
+            slot = self._slots.fill(image)
+            tables.change_aliases(self._maps["aliases"], slot, aliases or {}, only=True)
+            self._activate(slot)
+            return self.generation
 
     def uninstall(self) -> None:
         """No image is in force any more: everything is allowed, and the hooks stay attached."""
         with self._changing:
-            self._slots.uninstall(self._parts.programs["activate"])
+            self._activate(NO_IMAGE)
 
     def touch_tree(self) -> None:
         """Void what the hooks remember of paths: the mount tree changed behind their back."""
@@ -186,6 +192,9 @@ class Gate:
     def generation(self) -> int:
         """Of the image in force; 0 if there is none."""
         return self._slots.generation
+
+    def _activate(self, slot: int) -> None:
+        _run(self._parts, "activate", slot.to_bytes(4, sys.byteorder))
 
     # Who is who
 
@@ -216,14 +225,20 @@ class Gate:
     # Protected files with more than one name
 
     def aliases(self) -> dict[Alias, int]:
-        """The automaton state of each."""
-        return tables.read_aliases(self._maps["aliases"])
+        """The object class of each in the image in force."""
+        slot = self._control["active"]
+        return {} if slot == NO_IMAGE else tables.read_aliases(self._maps["aliases"], slot)
 
     def set_aliases(self, add: Mapping[Alias, int], remove: Iterable[Alias] = ()) -> None:
-        """Change them. TableFullError: nothing was changed."""
+        """Change them for the image in force; for the next one give them to install().
+        TableFullError: nothing was changed."""
         with self._changing:
-            rows = {alias.key(): tables.state(value) for alias, value in add.items()}
-            tables.change(self._maps["aliases"], rows, [alias.key() for alias in remove])
+            slot = self._control["active"]
+            if slot == NO_IMAGE:
+                raise GateError(
+                    "no image is in force that aliases could belong to", hint="give them to install()"
+                )
+            tables.change_aliases(self._maps["aliases"], slot, add, remove)
 
     # What happened
 
@@ -248,10 +263,12 @@ class Gate:
         return self._control["guard"] != 0
 
     def arm_guard(self, agent_identity: int) -> None:
-        """From now on only tasks of this identity may touch the gate."""
+        """From now on only tasks of this identity may touch the gate, and only they this process.
+        A process that adopted a guarded gate does this again."""
         with self._changing:
             Own(self._parts).enter(self._maps["own"])
             self._control["agent"] = agent_identity
+            self._control["agent_tgid"] = os.getpid()
             self._control["guard"] = 1
 
     def disarm_guard(self) -> None:

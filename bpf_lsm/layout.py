@@ -193,7 +193,8 @@ CONTROL: Final = np.dtype(
         ("catalogue", "<u8"),
         ("no_cache", "<u4"),
         ("reserved", "<u4"),
-        ("pin_device", "<u8"),
+        ("agent_tgid", "<u4"),
+        ("reserved2", "<u4"),
     ]
 )
 
@@ -215,6 +216,9 @@ LABEL: Final = np.dtype(
 
 ALIAS_KEY: Final = np.dtype([("inode", "<u8"), ("device", "<u4"), ("generation", "<u4")])
 
+ALIAS: Final = np.dtype([("class", "<u4", (2,))])
+"""By slot."""
+
 FILE_KEY: Final = np.dtype([("inode", "<u8"), ("device", "<u8")])
 
 OWN_KEY: Final = np.dtype([("kind", "<u4"), ("id", "<u4")])
@@ -228,6 +232,7 @@ STRUCTS: Final = {
     "credential": CREDENTIAL,
     "label": LABEL,
     "alias_key": ALIAS_KEY,
+    "alias": ALIAS,
     "file_key": FILE_KEY,
     "own_key": OWN_KEY,
     "tally": TALLY,

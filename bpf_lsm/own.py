@@ -16,7 +16,7 @@ from bpf_lsm.pins import Parts
 _KEY: Final = struct.Struct("=II")
 _YES: Final = struct.pack("=I", 1)
 _BPF_NAMES: Final = {OwnKind.PROGRAM: "prog", OwnKind.MAP: "map", OwnKind.LINK: "link"}
-_PATIENCE: Final = 10.0
+_PATIENCE: Final = 30.0
 
 
 class Own:

@@ -14,7 +14,7 @@ from bpf_lsm.layout import kernel_device, user_device
 _CREDENTIAL: Final = struct.Struct("=QII")
 _IDENTITY: Final = struct.Struct("=Q")
 _ALIAS: Final = struct.Struct("=QII")
-_STATE: Final = struct.Struct("=I")
+_CLASSES: Final = struct.Struct("=II")  # by slot
 DIGEST_SIZE: Final = 32
 
 
@@ -71,15 +71,32 @@ class Alias:
         return _ALIAS.pack(self.inode, kernel_device(self.device), self.generation)
 
 
-def read_aliases(table: KernelMap) -> dict[Alias, int]:
-    """The aliases with the automaton state of each."""
+def read_aliases(table: KernelMap, slot: int) -> dict[Alias, int]:
+    """The object class of each alias in the image of a slot."""
     found = {}
     for key, value in table.items().items():
         inode, device, generation = _ALIAS.unpack(key)
-        found[Alias(inode, user_device(device), generation)] = int(_STATE.unpack(value)[0])
+        if number := _CLASSES.unpack(value)[slot]:
+            found[Alias(inode, user_device(device), generation)] = int(number)
     return found
 
 
-def state(number: int) -> bytes:
-    """A row of the aliases."""
-    return _STATE.pack(number)
+def change_aliases(
+    table: KernelMap, slot: int, add: Mapping[Alias, int], remove: Iterable[Alias] = (), *, only: bool = False
+) -> None:
+    """Change the classes that count in the image of a slot; those of the other slot stay.
+
+    `only`: what is not in `add` has no class in this slot any more. A row without a class is removed.
+    """
+    before = {key: _CLASSES.unpack(value) for key, value in table.items().items()}
+    wanted = {alias.key(): number for alias, number in add.items()}
+    dropped = before.keys() if only else {alias.key() for alias in remove}
+    rows, gone = {}, []
+    for key in wanted.keys() | (dropped & before.keys()):
+        classes = list(before.get(key, (0, 0)))
+        classes[slot] = wanted.get(key, 0)
+        if any(classes):
+            rows[key] = _CLASSES.pack(*classes)
+        else:
+            gone.append(key)
+    change(table, rows, gone)
