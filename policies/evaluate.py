@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from policies import meta
+from policies import meta, pattern
 from policies.errors import PolicyError
 from policies.image import (
     CELL,
@@ -168,7 +168,8 @@ class Evaluator:
             return verdict
         other = self.cell(row, alias, foreign=foreign)
         by_alias = _judge(other, wanted & other.denied, wanted)
-        return by_alias if by_alias.enforced or not verdict.reported else verdict
+        told = by_alias.enforced or (by_alias.reported and not verdict.reported)
+        return by_alias if told else verdict
 
     def builtin(self, row: int, rule: Builtin, right: Right) -> Verdict:
         """A denial that no class decides; it binds the confined, in the mode of their policy."""
@@ -214,6 +215,17 @@ class Evaluator:
         """Whether some rule denies something on this class by name: aliases of its objects are protected."""
         return bool(np.any(self.cells["denied"][self.grid[:, number]]))
 
+    def protected_state(self, path: bytes) -> int | None:
+        """The automaton's state of a path that is protected; None for one that is not."""
+        number, state = self.classify(path)
+        return state if self.protected(number) else None
+
+    def protected_roots(self) -> tuple[str, ...]:
+        """The folders (or files) below which everything that is protected by its path lies."""
+        patterns = (pattern.parse(self.meta.patterns[number]) for number in self.meta.protected)
+        found = {root for each in patterns if not each.abstract for root in each.roots()}
+        return tuple(sorted(root for root in found if not any(_below(root, other) for other in found)))
+
 
 def _judge(cell: Cell, bad: int, wanted: int) -> Verdict:
     """`bad` are the rights of those `wanted` that are not to be had."""
@@ -223,6 +235,10 @@ def _judge(cell: Cell, bad: int, wanted: int) -> Verdict:
     hard = bad & cell.enforce
     right = _lowest(hard or bad)
     return Verdict(not hard, reported=True, enforced=bool(hard), rule=cell.rules[right], right=right)
+
+
+def _below(path: str, folder: str) -> bool:
+    return path != folder and path.startswith(folder.rstrip("/") + "/")
 
 
 def _lowest(mask: int) -> int:

@@ -23,11 +23,12 @@ class RuleEntry:
     owner: str
     place: Place = NOWHERE
     mode: Mode | None = None
+    summary: str = ""
 
     @property
     def text(self) -> str:
-        """Its source line."""
-        return self.place.text.strip()
+        """Its source line; of a rule that is not written down, what it says."""
+        return self.summary or self.place.text.strip()
 
 
 BUILTIN_RULES: Final = tuple(RuleEntry("builtin", each.name.lower().replace("_", "-")) for each in Builtin)
@@ -38,13 +39,15 @@ class Meta:
     """Rules by number, subjects by row, and for each class the patterns that its members match.
 
     `classes` stops where the classes begin that stand for what is below directories. In it a pattern that is
-    only matched for listing has its number negated and lessened by one.
+    only matched for listing has its number negated and lessened by one. `protected` are the patterns that
+    something is denied on by name.
     """
 
     rules: tuple[RuleEntry, ...]
     rows: tuple[str, ...]
     patterns: tuple[str, ...]
     classes: tuple[tuple[int, ...], ...]
+    protected: tuple[int, ...] = ()
 
 
 def encode(meta: Meta) -> bytes:
@@ -73,6 +76,7 @@ def encode(meta: Meta) -> bytes:
         "rows": meta.rows,
         "patterns": meta.patterns,
         "classes": meta.classes,
+        "protected": meta.protected,
     }
     return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
 
@@ -89,6 +93,7 @@ def decode(data: bytes) -> Meta:
             tuple(map(str, content["rows"])),
             tuple(map(str, content["patterns"])),
             tuple(tuple(map(int, each)) for each in content["classes"]),
+            tuple(map(int, content["protected"])),
         )
     except (KeyError, IndexError, TypeError, RecursionError) as error:
         raise ValueError(f"the image's description is damaged: {error!r}") from None

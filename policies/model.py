@@ -141,7 +141,7 @@ class Policy(Located):
 
 @dataclass(frozen=True, slots=True)
 class Protection(Located):
-    """Who may touch objects. `place` is the document's `spec`."""
+    """Who may touch objects. `place` is its `objects`, which denials name."""
 
     name: str
     name_place: Place

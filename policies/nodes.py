@@ -208,7 +208,7 @@ class _Builder:
 
     def scalar(self, event: Any, place: Place) -> Scalar:
         text: str = event.value
-        if event.style is None:  # plain
+        if event.style in (None, ""):  # plain
             if text in _WORDS:
                 return Scalar(place, _WORDS[text], place)
             if _INTEGER.match(text):
@@ -222,7 +222,7 @@ class _Builder:
                     hint="match such characters in paths with ? or *",
                 )
             )
-        return Scalar(place, text, place.moved(1) if event.style in "'\"" else place)
+        return Scalar(place, text, place.moved(1) if event.style in ("'", '"') else place)
 
 
 def _yaml_hint(problem: str, line: str) -> str:

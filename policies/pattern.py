@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import takewhile
 from typing import Final
 
 from policies.utf8 import Ranges, complement, normalise
@@ -64,6 +65,20 @@ class Pattern:
 
     def __str__(self) -> str:
         return self.text
+
+    def roots(self) -> tuple[str, ...]:
+        """For each branch the path up to its first component that is no plain name."""
+        return tuple("/" + "/".join(takewhile(bool, map(literal, branch))) for branch in self.branches)
+
+
+def literal(component: Component) -> str:
+    """The one name that a component matches; empty if it matches others."""
+    if component is None:
+        return ""
+    names = [token.ranges for token in component if isinstance(token, One)]
+    if len(names) < len(component) or any(len(each) > 1 or each[0][0] != each[0][1] for each in names):
+        return ""
+    return "".join(chr(each[0][0]) for each in names)
 
 
 @dataclass(frozen=True, slots=True)

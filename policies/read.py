@@ -73,7 +73,7 @@ class Reader:
         name = _scalar(_child(document, "metadata").entries["name"])
         only = spec.entries["only"]
         return Protection(
-            place=document.keys["spec"],
+            place=spec.keys["objects"],
             name=str(name.value),
             name_place=name.place,
             objects=_patterns(spec, "objects"),
@@ -249,7 +249,7 @@ def _mode(node: Mapping) -> Mode | None:
 
 
 def _patterns(node: Mapping, field: str) -> tuple[Pattern, ...]:
-    return tuple(dict.fromkeys(pattern.parse(text) for text in _texts(node, field)))
+    return tuple(pattern.parse(text) for text in _texts(node, field))
 
 
 def _ports(node: Mapping) -> tuple[tuple[int, int], ...]:

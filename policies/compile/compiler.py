@@ -85,6 +85,7 @@ class _Compilation:
             rows=tuple(row.name for row in self.plan.rows),
             patterns=tuple(map(str, self.globs)),
             classes=_patterns_of(raw, numbers, n_ordinary),
+            protected=self._protected(),
         )
         image = assemble.assemble(
             tables,
@@ -120,6 +121,11 @@ class _Compilation:
         return next(
             (self.plan.rules[each.number].place for each in users if self.globs[glob] in each.globs), NOWHERE
         )
+
+    def _protected(self) -> tuple[int, ...]:
+        rules: list[Guard | Unit] = [*self.plan.guards, *self.plan.units]
+        denied = {glob for each in rules if each.deny for glob in each.globs}
+        return tuple(number for number, glob in enumerate(self.globs) if glob in denied)
 
     def _tables(self) -> Tables:
         cells = self.classes.cells.table()

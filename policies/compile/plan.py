@@ -181,7 +181,8 @@ def _guard(plan: Plan, protection: Protection, rows: dict[str, int]) -> Guard:
 def _policy(plan: Plan, policy: Policy, number: int) -> None:
     row = plan.rows[number]
     row.policy = policy
-    row.default_rule = _number(plan, RuleEntry("default", policy.name, policy.place, policy.mode))
+    summary = f"{policy.subject} may do what the policy allows, and nothing else"
+    row.default_rule = _number(plan, RuleEntry("default", policy.name, policy.place, policy.mode, summary))
     for rule in policy.rules:
         mode = rule.mode if isinstance(rule, FileRule | NetworkRule) else None
         allows = isinstance(rule, ExecRule) or rule.effect is Effect.ALLOW
