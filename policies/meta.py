@@ -63,7 +63,8 @@ def encode(meta: Meta) -> bytes:
             rule.place.line,
             rule.place.column,
             rule.mode.value[0] if rule.mode else "",
-            rule.text[:MAX_TEXT],
+            rule.place.text[:MAX_TEXT],
+            rule.summary,
         ]
         for rule in meta.rules
     ]
@@ -100,9 +101,13 @@ def decode(data: bytes) -> Meta:
 
 
 def _rule(content: dict[str, Any], entry: Sequence[Any]) -> RuleEntry:
-    kind, owner, path, line, column, mode, text = entry
+    kind, owner, path, line, column, mode, text, summary = entry
     place = Place(str(content["paths"][path]), int(line), int(column), str(text))
     modes = {each.value[0]: each for each in Mode}
     return RuleEntry(
-        str(content["kinds"][kind]), str(content["owners"][owner]), place, modes[mode] if mode else None
+        kind=str(content["kinds"][kind]),
+        owner=str(content["owners"][owner]),
+        place=place,
+        mode=modes[mode] if mode else None,
+        summary=str(summary),
     )

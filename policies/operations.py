@@ -205,8 +205,10 @@ class Operations:
         return self.judge(where, Right.CONNECT)
 
     def unix_listen(self, where: AnyName) -> Verdict:
-        """bind(2) to a path, after its creation; or to `@` and an abstract name."""
-        return self.judge(where, Right.LISTEN)
+        """bind(2) to a path, which creates it (one question, when its node is made); or to an abstract name."""
+        if name(where).path.startswith(b"@"):
+            return self.judge(where, Right.LISTEN)
+        return self.judge(where, Right.CREATE, Right.LISTEN)
 
     def special(self, special: Special, target: str | int | None = None) -> Verdict:
         """A special right, toward another identity where it has one."""

@@ -1,0 +1,1 @@
+"""Tests of the policy language, its compiler and its evaluator."""
