@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from bpf_lsm.tables import Alias
 
 FS_IOC_GETVERSION = 0x80087601
+MOUNTS = Path("/proc/self/mountinfo")
+VIRTUAL = {
+    *("proc", "sysfs", "cgroup", "cgroup2", "bpf", "debugfs", "tracefs", "securityfs", "pstore", "efivarfs"),
+    *("configfs", "devpts", "mqueue", "binfmt_misc", "fusectl", "selinuxfs", "autofs", "nsfs", "rpc_pipefs"),
+}
 
 ClassOf = Callable[[str], int | None]
 """The object class of a path if something is denied there; None for a path that nothing protects."""
@@ -46,11 +51,23 @@ def _outermost(roots: Iterable[Path]) -> list[Path]:
 
 
 def _linked(roots: Iterable[Path]) -> Iterator[tuple[Path, os.stat_result]]:
+    passed_over = _virtual_mounts()
     for root in roots:
         yield from _if_linked(root)
-        for parent, _, names in os.walk(root):
+        for parent, folders, names in os.walk(root):
+            folders[:] = [name for name in folders if os.path.join(parent, name) not in passed_over]  # noqa: PTH118 - per folder
             for name in names:
                 yield from _if_linked(Path(parent, name))
+
+
+def _virtual_mounts() -> frozenset[str]:
+    """Where file systems are mounted that have no files of their own, only views of the kernel."""
+    found = set()
+    for line in MOUNTS.read_text("utf-8", "surrogateescape").splitlines():
+        fields, _, source = line.partition(" - ")
+        if source.split(" ", 1)[0] in VIRTUAL:
+            found.add(fields.split(" ")[4])
+    return frozenset(found)
 
 
 def _if_linked(path: Path) -> Iterator[tuple[Path, os.stat_result]]:

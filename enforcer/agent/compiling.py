@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -62,8 +62,11 @@ class Compiler(Protocol):
     def documents(self, files: Files) -> list[Document]:
         """What the files hold; EnforcerError with located problems if they cannot be read."""
 
-    def compile(self, files: Files) -> Compiled:
-        """EnforcerError with located problems if they cannot be compiled."""
+    def compile(self, files: Files, known: Collection[str] | None = None) -> Compiled:
+        """EnforcerError with located problems if they cannot be compiled.
+
+        `known` are the identities that this host can vouch for; None: all.
+        """
 
     def read(self, image: bytes) -> Compiled:
         """The contents of an image that was compiled before; EnforcerError if it is none."""

@@ -112,6 +112,10 @@ class Credentials:
         entry = self.catalogue.lookup(digest, self._clock())
         return entry.identity_id if entry else None
 
+    def known(self) -> frozenset[str]:
+        """The identities that some program on this host can have."""
+        return frozenset(entry.identity for entry in self.catalogue)
+
     def next_expiry(self) -> int | None:
         """When the next credential lapses."""
         return self.catalogue.next_expiry()

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from enforcer.agent.aliases import ClassOf
 from enforcer.agent.compiling import Compiled, Document, Files, Subject
 from enforcer.agent.rules import BUILTIN, Rule
 from enforcer.errors import EnforcerError, Problem
-from policies import pattern
+from policies.checks import Issue, Severity, check
 from policies.compile import DEFAULT_CAPACITY, compile_documents
 from policies.errors import PolicyError, PolicyErrors
 from policies.evaluate import Evaluator
@@ -48,18 +45,22 @@ class Language:
             for one in every
         ]
 
-    def compile(self, files: Files) -> Compiled:
+    def compile(self, files: Files, known: Collection[str] | None = None) -> Compiled:
         """The image of these files, and what the checks say of it."""
         documents = self._parse(files)
         try:
             compiled = compile_documents(documents, capacity=self._capacity)
         except PolicyErrors as group:
             raise _error(group) from None
-        warnings, lockouts = _checked(compiled)
+        issues = [_problem(issue) for issue in check(compiled, known)]
         if documents.other:
             text = "TrustRoot documents belong in /etc/menshen/trust: among policies they are not read"
-            warnings = (*warnings, Problem(text, warning=True))
-        return _contents(compiled.image, warnings, lockouts)
+            issues.append(Problem(text, warning=True))
+        return _contents(
+            compiled.image,
+            tuple(one for one in issues if one.warning),
+            tuple(one for one in issues if not one.warning),
+        )
 
     def read(self, image: bytes) -> Compiled:
         """The contents of an image."""
@@ -68,14 +69,12 @@ class Language:
     def aliases(self, image: bytes) -> tuple[Iterable[Path], ClassOf]:
         """Where protected files can be, and what class a protected path has."""
         evaluator = Evaluator(image)
-        denied: Any = np.any(evaluator.cells["denied"][evaluator.grid] != 0, axis=0)
-        protected = frozenset(map(int, np.flatnonzero(denied)))
 
         def class_of(path: str) -> int | None:
             number, _ = evaluator.classify(os.fsencode(path))
-            return number if number in protected else None
+            return number if evaluator.protected(number) else None
 
-        return sorted(set(_roots(evaluator.meta, protected))), class_of
+        return map(Path, evaluator.protected_roots()), class_of
 
     def _parse(self, files: Files) -> Documents:
         found = Documents()
@@ -90,8 +89,10 @@ class Language:
         return found
 
 
-def _checked(_compiled: Any) -> tuple[tuple[Problem, ...], tuple[Problem, ...]]:
-    return (), ()
+def _problem(issue: Issue) -> Problem:
+    place = issue.place
+    warns = issue.severity is Severity.WARNING
+    return Problem(issue.message, place.path, place.line, place.column, issue.render(), warning=warns)
 
 
 def _contents(
@@ -132,32 +133,6 @@ def _rules(meta: Meta) -> Iterator[Rule]:
         else:
             mode = entry.mode.value if entry.mode else ""
             yield Rule(entry.owner, entry.kind, entry.place.path, entry.place.line, entry.text, mode)
-
-
-def _roots(meta: Meta, protected: frozenset[int]) -> Iterator[Path]:
-    """The part without wildcards of every pattern that protects: all that it matches is protected."""
-    other = {one for at, members in enumerate(meta.classes) if at not in protected for one in members}
-    for number, text in enumerate(meta.patterns):
-        if number in other:
-            continue
-        if text.startswith("/"):
-            for branch in pattern.parse(text).branches:
-                yield Path("/", *_literal(branch))
-
-
-def _literal(branch: Iterable[pattern.Component]) -> Iterator[str]:
-    for component in branch:
-        if component is None:
-            return
-        name = ""
-        for token in component:
-            if not isinstance(token, pattern.One) or len(token.ranges) != 1:
-                return
-            low, high = token.ranges[0]
-            if low != high:
-                return
-            name += chr(low)
-        yield name
 
 
 def _error(group: PolicyErrors) -> EnforcerError:

@@ -82,6 +82,7 @@ class Agent:
             names=names,
             tables=tables,
             aliases=self._aliases,
+            known=self.credentials.known,
             begun=self.tallies.begin,
         )
         self.authority = Authority(group, names, self.identify, self.policy.confines)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,9 +50,10 @@ class Policy:
         names: Names,
         tables: RuleTables,
         aliases: Aliases,
+        known: Callable[[], Collection[str]],
         begun: Callable[[int], None],
     ) -> None:
-        """`begun` is told each new generation."""
+        """`known` are the identities that this host can vouch for; `begun` is told each new generation."""
         self._gate = gate
         self._compiler = compiler
         self._store = store
@@ -60,6 +61,7 @@ class Policy:
         self._names = names
         self._tables = tables
         self._aliases = aliases
+        self._known = known
         self._begun = begun
         self._lock = threading.RLock()
         self.generation = 0
@@ -105,7 +107,7 @@ class Policy:
         with self._lock:
             check_names(files)
             merged = dict(sorted((files if replace else self._merged(files)).items()))
-            compiled = self._checked(self._compiler.compile(merged), forced=force)
+            compiled = self._checked(self._compiler.compile(merged, self._known()), forced=force)
             problems = (*compiled.warnings, *compiled.lockouts)
             summary = _difference(self.current, compiled)
             if dry_run:
@@ -147,7 +149,7 @@ class Policy:
         return compiled
 
     def _refresh(self, forced: Callable[[Compiled], bool]) -> bool:
-        compiled = self._compiler.compile(self._store.read())
+        compiled = self._compiler.compile(self._store.read(), self._known())
         changed = self._install(self._checked(compiled, forced=forced(compiled)))
         self.fault = ""
         return changed

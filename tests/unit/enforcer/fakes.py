@@ -6,7 +6,7 @@ import hashlib
 import json
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -136,7 +136,7 @@ class FakeLanguage:
     def documents(self, files: Files) -> list[Document]:
         return [one for name, content in files.items() for one in self._parse(name, content)]
 
-    def compile(self, files: Files) -> Compiled:
+    def compile(self, files: Files, known: Collection[str] | None = None) -> Compiled:
         documents = self.documents(files)
         names = [one.name for one in documents]
         if len(set(names)) != len(names):
