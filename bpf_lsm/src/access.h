@@ -13,16 +13,15 @@ struct request {
 	struct subject subject;
 	struct attempt attempt;
 	__u32 want;
-	int error;
 	/* Answers of classify(). */
 	__u32 class;
 	__u32 state;
 	__u32 flags; /* enum object_flag */
-	bool is_new; /* just created: not worth a cache entry yet */
+	__u32 is_new; /* just created: not worth a cache entry yet */
 };
 
-/* Fills a request for the current task. False: nothing to judge. */
-static __always_inline bool begin(struct request *request, __u16 operation, __u32 want, int error)
+/* Fills a request for the current task. False: nothing to judge. want is 0 where no right on an object is meant. */
+static __always_inline bool begin(struct request *request, __u16 operation, __u32 want)
 {
 	struct control *switches = get_control();
 
@@ -37,8 +36,7 @@ static __always_inline bool begin(struct request *request, __u16 operation, __u3
 		return false;
 	request->attempt.operation = operation;
 	request->want = want;
-	request->error = error;
-	return (want & request->subject.watch) != 0;
+	return !want || want & request->subject.watch;
 }
 
 static __always_inline bool one_name(struct inode *inode)
@@ -57,7 +55,7 @@ static __always_inline int classify(struct request *request, struct dentry *dent
 		struct object *known = bpf_inode_storage_get(&objects, inode, 0, 0);
 
 		if (known && known->epoch == epoch && known->dentry == (__u64)dentry &&
-		    known->parent == (__u64)dentry->d_parent && known->name_hash == dentry->d_name.hash_len) {
+		    known->parent == (__u64)dentry->d_parent && known->name_hash == dentry->d_name.hash) {
 			request->class = known->class;
 			request->state = known->state;
 			request->flags = known->flags;
@@ -83,13 +81,12 @@ static __always_inline int classify(struct request *request, struct dentry *dent
 }
 
 /* What a protected name of the same file denies, whatever this name would allow. */
-static __always_inline int check_alias(struct request *request, struct dentry *dentry)
+static __always_inline __u64 judge_alias(struct request *request, struct dentry *dentry)
 {
 	struct inode *inode = dentry->d_inode;
 	struct alias_key key = {};
 	struct alias *alias;
-	const struct image_cell *cell;
-	__u32 slot, class, missing, hard, right;
+	__u32 slot, class;
 
 	if (!inode || one_name(inode))
 		return 0;
@@ -103,35 +100,72 @@ static __always_inline int check_alias(struct request *request, struct dentry *d
 	class = alias->class[slot & 1];
 	if (!class)
 		return 0;
-	cell = find_cell(request->image, request->subject.row, class, request->flags);
-	missing = request->want & cell->denied;
-	if (!missing)
-		return 0;
-	hard = missing & cell->enforce;
-	right = lowest_bit(hard ? hard : missing);
-	report(&request->attempt, dentry, request->image, request->switches,
-	       pack_verdict(cell->rule[right & 15], right, hard, class));
-	return hard ? deny(request->error) : 0;
+	return judge_denials(request->image, &request->subject, class, request->flags, request->want);
 }
 
-/* The verdict on rights to one name. classify()'s answers stay in the request. */
+/* The end of every judgement: 1 if the access is to be denied. */
+static __always_inline int conclude(struct request *request, struct dentry *dentry, __u64 verdict)
+{
+	if (!verdict)
+		return 0;
+	report(&request->attempt, dentry, request->image, request->switches, verdict);
+	return (verdict >> 24) & 1;
+}
+
+/* Is it denied? classify()'s answers stay in the request. */
 static __noinline int check_name(struct request *request, struct dentry *dentry)
 {
-	int rule = classify(request, dentry), error;
+	__u64 verdict = 0;
+	int rule;
 
-	if (rule == RULE_NO_PATH) {
+	request->want = opaque(request->want, request->switches);
+	request->is_new = opaque(request->is_new, request->switches);
+	rule = opaque(classify(request, dentry), request->switches);
+
+	if (!rule) {
+		verdict = judge_class(request->image, &request->subject, request->class, request->flags,
+				      request->want);
+		if (!verdict)
+			verdict = judge_alias(request, dentry);
+	} else if (rule != RULE_NO_PATH || request->want & (BIT(RIGHT_EXECUTE) | BIT(RIGHT_MAP_EXEC))) {
 		/* memfd, pipes, shared memory: data may pass, programs may not. */
-		if (!(request->want & (BIT(RIGHT_EXECUTE) | BIT(RIGHT_MAP_EXEC))))
-			return 0;
+		verdict = judge_builtin(&request->subject, rule, lowest_bit(request->want));
 	}
-	if (rule)
-		return judge_builtin(request->image, request->switches, &request->subject, &request->attempt,
-				     dentry, rule, lowest_bit(request->want), request->error);
-	error = judge_class(request->image, request->switches, &request->subject, &request->attempt, dentry,
-			    request->class, request->flags, request->want, request->error);
-	if (error)
-		return error;
-	return check_alias(request, dentry);
+	return conclude(request, dentry, verdict);
+}
+
+/* An abstract unix name: '@' and its bytes, which may be any. */
+static __always_inline __u32 abstract_class(const struct image_header *image, struct scratch *scratch,
+					    const void *name, __u32 size)
+{
+	__u32 state = automaton_byte(image, image->start, '@');
+
+	if (size > 107) /* sizeof(sun_path) less the leading NUL */
+		size = 107;
+	bpf_probe_read_kernel(scratch->name, size, name);
+	for (__u32 byte = 0; byte < 107; byte++) {
+		if (byte >= size || state & STATE_SINK)
+			break;
+		state = automaton_byte(image, state, scratch->name[byte]);
+	}
+	return state_class(image, state);
+}
+
+/* `address` is a struct sockaddr_un in kernel memory: family (2), NUL, name. */
+static __noinline int check_abstract(struct request *request, const void *address, __u32 size)
+{
+	struct scratch *scratch = get_scratch();
+	__u64 verdict;
+
+	if (size < 3)
+		return 0;
+	if (scratch)
+		verdict = judge_class(request->image, &request->subject,
+				      abstract_class(request->image, scratch, address + 3, size - 3), 0,
+				      request->want);
+	else
+		verdict = judge_builtin(&request->subject, RULE_SCRATCH, lowest_bit(request->want));
+	return conclude(request, NULL, verdict);
 }
 
 #endif

@@ -12,6 +12,15 @@ static __always_inline struct control *get_control(void)
 	return bpf_map_lookup_elem(&control, &zero);
 }
 
+/*
+ * The same value, but no longer a constant to the verifier: otherwise it follows every combination of flags through
+ * everything that comes after (6.12: 130,000 instead of 13,000 instructions for one hook).
+ */
+static __always_inline __u32 opaque(__u32 value, struct control *switches)
+{
+	return value | *(volatile __u32 *)&switches->zero;
+}
+
 /* The image in force, or NULL while there is none. A hook calls this once and keeps the answer. */
 static __always_inline const struct image_header *get_image(struct control *switches)
 {

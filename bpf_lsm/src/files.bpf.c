@@ -69,11 +69,11 @@ int BPF_PROG(file_open, struct file *file)
 	/* exec is judged by bprm_check_security; the backing file of an overlay was judged as the overlay's. */
 	if (flags & FMODE_EXEC_FLAG || mode & FMODE_NOACCOUNT)
 		return 0;
-	if (!begin(&request, OP_OPEN, want, -EACCES))
+	if (!begin(&request, OP_OPEN, want))
 		return 0;
 	request.attempt.detail = flags;
 	request.is_new = mode & FMODE_CREATED;
-	return check_name(&request, file->f_path.dentry);
+	return answer(check_name(&request, file->f_path.dentry), -EACCES);
 }
 
 SEC("lsm/file_fcntl")
@@ -83,9 +83,9 @@ int BPF_PROG(file_fcntl, struct file *file, unsigned int cmd, unsigned long arg)
 
 	if (cmd != F_SETFL || arg & O_APPEND || !(file->f_flags & O_APPEND) || !(file->f_mode & FMODE_WRITE))
 		return 0;
-	if (!begin(&request, OP_FCNTL, BIT(RIGHT_WRITE), -EACCES))
+	if (!begin(&request, OP_FCNTL, BIT(RIGHT_WRITE)))
 		return 0;
-	return check_name(&request, file->f_path.dentry);
+	return answer(check_name(&request, file->f_path.dentry), -EACCES);
 }
 
 static __always_inline int check_ioctl(struct file *file, unsigned int cmd)
@@ -100,10 +100,10 @@ static __always_inline int check_ioctl(struct file *file, unsigned int cmd)
 		want = BIT(RIGHT_IOCTL);
 	else
 		return 0;
-	if (!begin(&request, OP_IOCTL, want, -EACCES))
+	if (!begin(&request, OP_IOCTL, want))
 		return 0;
 	request.attempt.detail = cmd;
-	return check_name(&request, file->f_path.dentry);
+	return answer(check_name(&request, file->f_path.dentry), -EACCES);
 }
 
 SEC("lsm/file_ioctl")
@@ -116,10 +116,10 @@ static __always_inline int check_simple(struct dentry *dentry, __u16 operation, 
 {
 	struct request request;
 
-	if (!begin(&request, operation, BIT(right), -EACCES))
+	if (!begin(&request, operation, BIT(right)))
 		return 0;
 	request.attempt.detail = detail;
-	return check_name(&request, dentry);
+	return answer(check_name(&request, dentry), -EACCES);
 }
 
 SEC("lsm/path_mknod")
@@ -155,60 +155,52 @@ int BPF_PROG(path_rmdir, const struct path *dir, struct dentry *dentry)
 	return check_simple(dentry, OP_RMDIR, RIGHT_DELETE, 0);
 }
 
-/* A directory moves to a place where other rules hold below: everything below must be free to go and to come. */
-static __always_inline int check_move(struct request *request, struct dentry *from, struct dentry *to,
-				      __u32 old_state, __u32 old_flags, __u32 new_state, __u32 new_flags)
+/* One of the two names of a rename, as classified. */
+struct place {
+	struct dentry *dentry;
+	__u32 state;
+	__u32 flags;
+};
+
+/* A directory moves to where other rules hold below: everything below must be free to go, to come, and gain nothing. */
+static __always_inline __u64 judge_move(struct request *request, const struct place *from, const struct place *to)
 {
 	const struct image_header *image = request->image;
 	const struct image_cell *old_cell, *new_cell;
 	__u32 old_class, new_class;
-	int error;
+	__u64 verdict;
 
-	if (old_state == new_state && old_flags == new_flags)
+	if (from->state == to->state && from->flags == to->flags)
 		return 0;
-	old_class = state_subtree(image, old_state);
-	new_class = state_subtree(image, new_state);
-	request->attempt.operation = OP_RENAME;
-	error = judge_class(image, request->switches, &request->subject, &request->attempt, from, old_class,
-			    old_flags, BIT(RIGHT_RENAME), request->error);
-	if (error)
-		return error;
-	request->attempt.operation = OP_RENAME_TO;
-	error = judge_class(image, request->switches, &request->subject, &request->attempt, to, new_class, new_flags,
-			    BIT(RIGHT_CREATE), request->error);
-	if (error)
-		return error;
-	old_cell = find_cell(image, request->subject.row, old_class, old_flags);
-	new_cell = find_cell(image, request->subject.row, new_class, new_flags);
+	old_class = state_subtree(image, from->state);
+	new_class = state_subtree(image, to->state);
+	verdict = judge_class(image, &request->subject, old_class, from->flags, BIT(RIGHT_RENAME));
+	if (!verdict)
+		verdict = judge_class(image, &request->subject, new_class, to->flags, BIT(RIGHT_CREATE));
+	if (verdict)
+		return verdict;
+	old_cell = find_cell(image, request->subject.row, old_class, from->flags);
+	new_cell = find_cell(image, request->subject.row, new_class, to->flags);
 	if (new_cell->any & ~old_cell->allow & GAINABLE)
-		return judge_builtin(image, request->switches, &request->subject, &request->attempt, to, RULE_GAIN,
-				     RIGHT_RENAME, request->error);
+		return judge_builtin(&request->subject, RULE_GAIN, RIGHT_RENAME);
 	return 0;
 }
 
-static __noinline int check_rename(struct request *request, struct dentry *from, struct dentry *to, bool replaces)
+static __always_inline int check_place(struct request *request, struct place *place, __u32 want)
 {
-	struct inode *inode = from->d_inode;
-	__u32 old_state, old_flags;
-	int error;
+	request->want = want;
+	if (check_name(request, place->dentry))
+		return 1;
+	place->state = request->state;
+	place->flags = request->flags & OBJECT_FOREIGN;
+	return 0;
+}
 
-	request->attempt.operation = OP_RENAME;
-	request->want = BIT(RIGHT_RENAME);
-	error = check_name(request, from);
-	if (error)
-		return error;
-	old_state = request->state;
-	old_flags = request->flags;
+static __always_inline bool is_directory(struct dentry *dentry)
+{
+	struct inode *inode = dentry->d_inode;
 
-	request->attempt.operation = OP_RENAME_TO;
-	request->want = BIT(RIGHT_CREATE) | (replaces ? BIT(RIGHT_DELETE) : 0);
-	error = check_name(request, to);
-	if (error)
-		return error;
-	if (!inode || !S_ISDIR(inode->i_mode))
-		return 0;
-	return check_move(request, from, to, old_state, old_flags & OBJECT_FOREIGN, request->state,
-			  request->flags & OBJECT_FOREIGN);
+	return inode && S_ISDIR(inode->i_mode);
 }
 
 SEC("lsm/path_rename")
@@ -216,19 +208,30 @@ int BPF_PROG(path_rename, const struct path *old_dir, struct dentry *old_dentry,
 	     struct dentry *new_dentry, unsigned int flags)
 {
 	struct request request;
-	int error;
+	struct place from = { .dentry = old_dentry }, to = { .dentry = new_dentry };
+	__u32 leave = BIT(RIGHT_RENAME), arrive = BIT(RIGHT_CREATE);
+	__u64 verdict = 0;
 
 	content_changes(old_dentry->d_inode);
 	content_changes(new_dentry->d_inode);
-	if (!begin(&request, OP_RENAME, BIT(RIGHT_RENAME) | BIT(RIGHT_CREATE) | BIT(RIGHT_DELETE), -EACCES))
+	if (!begin(&request, OP_RENAME, BIT(RIGHT_RENAME) | BIT(RIGHT_CREATE) | BIT(RIGHT_DELETE)))
 		return 0;
 	request.attempt.detail = flags;
-	error = check_rename(&request, old_dentry, new_dentry, new_dentry->d_inode && !(flags & RENAME_EXCHANGE));
-	if (error)
-		return error;
 	if (flags & RENAME_EXCHANGE)
-		return check_rename(&request, new_dentry, old_dentry, false);
-	return 0;
+		leave = arrive = BIT(RIGHT_RENAME) | BIT(RIGHT_CREATE);
+	else if (new_dentry->d_inode)
+		arrive |= BIT(RIGHT_DELETE);
+	if (check_place(&request, &from, leave))
+		return deny(-EACCES);
+	request.attempt.operation = OP_RENAME_TO;
+	if (check_place(&request, &to, arrive))
+		return deny(-EACCES);
+
+	if (is_directory(old_dentry))
+		verdict = judge_move(&request, &from, &to);
+	if (!verdict && flags & RENAME_EXCHANGE && is_directory(new_dentry))
+		verdict = judge_move(&request, &to, &from);
+	return answer(conclude(&request, new_dentry, verdict), -EACCES);
 }
 
 SEC("lsm/path_link")
@@ -238,31 +241,25 @@ int BPF_PROG(path_link, struct dentry *old_dentry, const struct path *new_dir, s
 	struct inode *inode = old_dentry->d_inode;
 	const struct image_cell *old_cell, *new_cell;
 	__u32 old_class, old_flags;
-	int error;
 
 	content_changes(inode);
-	if (!begin(&request, OP_LINK, ~0u, -EACCES))
+	if (!begin(&request, OP_LINK, 0))
 		return 0;
 	request.want = BIT(RIGHT_LINK);
-	error = check_name(&request, old_dentry);
-	if (error)
-		return error;
+	if (check_name(&request, old_dentry))
+		return deny(-EACCES);
 	old_class = request.class;
 	old_flags = request.flags;
 	request.attempt.operation = OP_LINK_TO;
 	request.want = BIT(RIGHT_CREATE);
-	error = check_name(&request, new_dentry);
-	if (error)
-		return error;
+	if (check_name(&request, new_dentry))
+		return deny(-EACCES);
 
 	old_cell = find_cell(request.image, request.subject.row, old_class, old_flags);
 	new_cell = find_cell(request.image, request.subject.row, request.class, request.flags);
-	if (new_cell->allow & ~old_cell->allow & GAINABLE) {
-		error = judge_builtin(request.image, request.switches, &request.subject, &request.attempt, new_dentry,
-				      RULE_GAIN, RIGHT_LINK, request.error);
-		if (error)
-			return error;
-	}
+	if (new_cell->allow & ~old_cell->allow & GAINABLE &&
+	    conclude(&request, new_dentry, judge_builtin(&request.subject, RULE_GAIN, RIGHT_LINK)))
+		return deny(-EACCES);
 	/* The new name must not shed what the old one carries, for whoever uses it later. */
 	if (inode && old_class && old_class != request.class) {
 		__u32 slot = *(volatile __u32 *)&request.switches->active & 1;
@@ -302,33 +299,25 @@ int BPF_PROG(path_chown, const struct path *path)
 }
 
 /* 6.2 introduced struct mnt_idmap; with it these hooks got a first argument more (inode_setattr in 6.9). */
-struct mnt_idmap;
+struct mnt_idmap {};
 
-static __always_inline int first_dentry(void)
+static __always_inline int check_setattr(struct dentry *dentry, struct iattr *attributes)
 {
-	return bpf_core_type_exists(struct mnt_idmap) ? 1 : 0;
+	__u32 valid = attributes->ia_valid;
+
+	content_changes(dentry->d_inode);
+	/* Mode, owner and size have hooks of their own; times that a write sets in passing are not asked for. */
+	if (!(valid & (ATTR_ATIME_SET | ATTR_MTIME_SET | ATTR_TOUCH)))
+		return 0;
+	return check_simple(dentry, OP_UTIMES, RIGHT_ATTRIBUTES, valid);
 }
 
 SEC("lsm/inode_setattr")
 int inode_setattr(unsigned long long *ctx)
 {
-	struct dentry *dentry;
-	struct iattr *attributes;
-	__u32 valid;
-
-	if (first_dentry()) {
-		dentry = (void *)ctx[1];
-		attributes = (void *)ctx[2];
-	} else {
-		dentry = (void *)ctx[0];
-		attributes = (void *)ctx[1];
-	}
-	content_changes(dentry->d_inode);
-	valid = attributes->ia_valid;
-	/* Mode, owner and size have hooks of their own; times that a write sets in passing are not asked for. */
-	if (!(valid & (ATTR_ATIME_SET | ATTR_MTIME_SET | ATTR_TOUCH)))
-		return 0;
-	return check_simple(dentry, OP_UTIMES, RIGHT_ATTRIBUTES, valid);
+	if (bpf_core_type_exists(struct mnt_idmap))
+		return check_setattr((void *)ctx[1], (void *)ctx[2]);
+	return check_setattr((void *)ctx[0], (void *)ctx[1]);
 }
 
 SEC("lsm/inode_setxattr")

@@ -38,7 +38,7 @@ struct hlist_bl_node {
 } KERNEL_TYPE;
 
 struct qstr {
-	__u64 hash_len;
+	__u32 hash;
 	const unsigned char *name;
 } KERNEL_TYPE;
 
@@ -191,9 +191,14 @@ struct socket {
 	struct sock *sk;
 } KERNEL_TYPE;
 
+struct sockaddr_un {
+	unsigned short sun_family;
+	char sun_path[108];
+};
+
 struct unix_address {
 	int len;
-	char name[0];
+	struct sockaddr_un name[0];
 } KERNEL_TYPE;
 
 struct unix_sock {
@@ -267,7 +272,7 @@ struct user_namespace;
 #define PROT_READ 0x1
 #define PROT_WRITE 0x2
 #define PROT_EXEC 0x4
-#define MAP_SHARED 0x01
+#define MAP_PRIVATE 0x02
 #define MAP_TYPE 0x0f
 
 #define PROC_SUPER_MAGIC 0x9fa0

@@ -26,7 +26,7 @@ struct control {
 	__u64 agent; /* identity of the agent: the one that the guard lets through */
 	__u64 catalogue; /* generation of the catalogue; a cached digest is looked up again when it changed */
 	__u32 no_cache; /* measurements only: every access is cold */
-	__u32 reserved;
+	__u32 zero; /* always 0, which the verifier does not know: see opaque() */
 	__u32 agent_tgid; /* process id of the agent, in the initial pid namespace */
 	__u32 reserved2;
 };
@@ -109,6 +109,19 @@ struct walk {
 	__u32 flags; /* enum object_flag */
 	__u32 init_mnt_ns;
 	__u32 done;
+	__u32 use_cache;
+	__u32 may_cache;
+	__u32 is_proc;
+	__u32 at_root;
+	/* Temporaries of the callbacks: stack is scarce, 512 bytes over all frames. */
+	__u64 parent;
+	__u64 name;
+	__u64 root;
+	__u64 ns;
+	__u32 inum;
+	__u32 found;
+	__u32 left; /* components still to descend */
+	__u32 offset; /* in the name of the current one */
 };
 
 /* A task's scratch memory; hooks can be preempted, so it cannot belong to the CPU. */
@@ -133,7 +146,7 @@ struct object {
 	__u64 epoch;
 	__u64 dentry; /* the name it was resolved through: */
 	__u64 parent;
-	__u64 name_hash; /* dentry->d_name.hash_len */
+	__u64 name_hash; /* dentry->d_name.hash */
 	__u32 state; /* automaton state after the name; the sink bit stays on */
 	__u32 class;
 	__u32 flags; /* OBJECT_FOREIGN */

@@ -4,6 +4,9 @@
  * of its hooks.
  */
 #include "agent.bpf.c"
+#include "exec.bpf.c"
 #include "files.bpf.c"
+#include "network.bpf.c"
+#include "special.bpf.c"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -53,45 +53,50 @@ static __always_inline bool in_namespace(__u64 ns)
 	return ns && ns < (__u64)-4095;
 }
 
-static long search_mount(__u32 i, struct walk_context *context)
+static long search_name(__u32 i, struct walk_context *context)
 {
 	struct scratch *scratch = context->scratch;
-	struct walk *walk = &scratch->walk;
+
+	if (i >= MAX_DEPTH)
+		return 1;
+	if (scratch->names[i] != scratch->walk.name)
+		return 0;
+	scratch->walk.found = i + 1;
+	return 1;
+}
+
+static long search_mount(__u32 i, struct walk_context *context)
+{
+	struct walk *walk = &context->scratch->walk;
 	struct mount *mount = (void *)walk->mount;
-	struct super_block *sb = (void *)walk->sb;
-	struct dentry *root = NULL;
-	struct mnt_namespace *ns = NULL;
-	__u32 inum = 0, depth = walk->depth;
+	struct mnt_namespace *ns;
+	struct dentry *root;
+	__u32 depth = walk->depth;
 
 	if (!mount)
 		return 1;
-	walk->mount = (__u64)next_mount(sb, mount);
+	walk->mount = (__u64)next_mount((void *)walk->sb, mount);
 
-	bpf_core_read(&ns, sizeof(ns), &mount->mnt_ns);
-	if (!in_namespace((__u64)ns))
+	bpf_core_read(&walk->ns, sizeof(walk->ns), &mount->mnt_ns);
+	if (!in_namespace(walk->ns))
 		return 0;
-	bpf_core_read(&inum, sizeof(inum), &ns->ns.inum);
-	if (!inum) /* an anonymous namespace: a tree that is not attached anywhere */
+	ns = (void *)walk->ns;
+	bpf_core_read(&walk->inum, sizeof(walk->inum), &ns->ns.inum);
+	if (!walk->inum) /* an anonymous namespace: a tree that is not attached anywhere */
 		return 0;
-	bpf_core_read(&root, sizeof(root), &mount->mnt.mnt_root);
-	if ((__u64)root != walk->dentry) {
+	bpf_core_read(&walk->root, sizeof(walk->root), &mount->mnt.mnt_root);
+	if (walk->root != walk->dentry) {
 		/* A mount of a directory inside: is that directory one of those we came through? */
-		const unsigned char *name = NULL;
-		bool contains = false;
-
-		bpf_core_read(&name, sizeof(name), &root->d_name.name);
-		for (__u32 at = 0; at < MAX_DEPTH && at < walk->depth; at++) {
-			if (scratch->names[at] == (__u64)name) {
-				depth = at;
-				contains = true;
-				break;
-			}
-		}
-		if (!contains)
+		walk->found = 0;
+		root = (void *)walk->root;
+		bpf_core_read(&walk->name, sizeof(walk->name), &root->d_name.name);
+		bpf_loop(depth, search_name, context, 0);
+		if (!walk->found)
 			return 0;
+		depth = walk->found - 1;
 	}
 
-	if (inum == walk->init_mnt_ns) {
+	if (walk->inum == walk->init_mnt_ns) {
 		walk->home = (__u64)mount;
 		walk->home_depth = depth;
 		return !mounts_are_chained(); /* oldest first: this is the answer; else the last one is */
@@ -107,18 +112,19 @@ static long search_mount(__u32 i, struct walk_context *context)
 static __always_inline long cross_mount(struct walk_context *context)
 {
 	struct walk *walk = &context->scratch->walk;
-	struct dentry *root = (void *)walk->dentry, *mountpoint = NULL;
-	struct mount *mount, *parent = NULL;
-	struct super_block *sb = NULL;
-	unsigned long sb_flags = 0;
+	struct dentry *dentry = (void *)walk->dentry;
+	struct super_block *sb;
+	unsigned long *sb_flags = (void *)&walk->name;
+	struct mount *mount;
+	__u32 depth;
 
-	bpf_core_read(&sb, sizeof(sb), &root->d_sb);
-	bpf_core_read(&sb_flags, sizeof(sb_flags), &sb->s_flags);
-	if (sb_flags & SB_KERNMOUNT) {
+	bpf_core_read(&walk->sb, sizeof(walk->sb), &dentry->d_sb);
+	sb = (void *)walk->sb;
+	bpf_core_read(sb_flags, sizeof(*sb_flags), &sb->s_flags);
+	if (*sb_flags & SB_KERNMOUNT) {
 		walk->flags |= OBJECT_NO_PATH;
 		return 1;
 	}
-	walk->sb = (__u64)sb;
 	walk->mount = (__u64)first_mount(sb);
 	walk->home = 0;
 	walk->elsewhere = 0;
@@ -126,9 +132,8 @@ static __always_inline long cross_mount(struct walk_context *context)
 	if (walk->mount && mounts_are_chained()) /* more mounts than we look at: the oldest was not seen */
 		walk->home = walk->elsewhere = 0;
 
-	__u32 depth = walk->home_depth;
-
 	mount = (void *)walk->home;
+	depth = walk->home_depth;
 	if (!mount) {
 		mount = (void *)walk->elsewhere;
 		depth = walk->elsewhere_depth;
@@ -142,13 +147,12 @@ static __always_inline long cross_mount(struct walk_context *context)
 		walk->depth = depth;
 		walk->root_depth = NO_ROOT;
 	}
-	bpf_core_read(&parent, sizeof(parent), &mount->mnt_parent);
-	if (parent == mount) {
+	bpf_core_read(&walk->parent, sizeof(walk->parent), &mount->mnt_parent);
+	if (walk->parent == (__u64)mount) {
 		walk->done = 1;
 		return 1;
 	}
-	bpf_core_read(&mountpoint, sizeof(mountpoint), &mount->mnt_mountpoint);
-	walk->dentry = (__u64)mountpoint;
+	bpf_core_read(&walk->dentry, sizeof(walk->dentry), &mount->mnt_mountpoint);
 	return 0;
 }
 
@@ -156,21 +160,19 @@ static long climb_mounts(__u32 i, struct walk_context *context)
 {
 	struct scratch *scratch = context->scratch;
 	struct walk *walk = &scratch->walk;
-	struct dentry *dentry = (void *)walk->dentry, *parent = NULL;
-	const unsigned char *name = NULL;
+	struct dentry *dentry = (void *)walk->dentry;
 	__u32 depth = walk->depth;
 
-	bpf_core_read(&parent, sizeof(parent), &dentry->d_parent);
-	if (parent == dentry)
+	bpf_core_read(&walk->parent, sizeof(walk->parent), &dentry->d_parent);
+	if (walk->parent == walk->dentry)
 		return cross_mount(context);
-	bpf_core_read(&name, sizeof(name), &dentry->d_name.name);
 	if (depth >= MAX_DEPTH) {
 		walk->flags |= OBJECT_UNRESOLVED;
 		return 1;
 	}
-	scratch->names[depth] = (__u64)name;
+	bpf_core_read(&scratch->names[depth], sizeof(__u64), &dentry->d_name.name);
 	walk->depth = depth + 1;
-	walk->dentry = (__u64)parent;
+	walk->dentry = walk->parent;
 	return 0;
 }
 
@@ -185,88 +187,125 @@ static __always_inline bool is_own_proc_directory(struct inode *inode)
 }
 
 /*
- * Upwards to a directory whose state is known. Returns the root dentry's inode if the climb had to go through the
- * mounts, so that the caller can cache the root's state.
+ * Where a climb inside one file system stands. On the stack, so that the pointers keep their types; everything else is
+ * kept in map memory, where the verifier does not follow values and so sees one iteration, not hundreds.
  */
-static __always_inline struct inode *climb(struct dentry *dentry, struct walk_context *context, __u64 epoch,
-					   bool use_cache)
+struct climb {
+	struct dentry *dentry;
+	struct scratch *scratch;
+	__u64 epoch;
+};
+
+static long climb_step(__u32 i, struct climb *climb)
 {
-	struct scratch *scratch = context->scratch;
+	struct scratch *scratch = climb->scratch;
 	struct walk *walk = &scratch->walk;
-	bool is_proc = dentry->d_sb->s_magic == PROC_SUPER_MAGIC;
+	struct dentry *dentry = climb->dentry, *parent = dentry->d_parent;
+	bool is_root = parent == dentry;
+	__u32 depth = walk->depth;
 
-	if (is_proc)
-		walk->flags |= OBJECT_VOLATILE;
-	for (__u32 depth = 0; depth < MAX_DEPTH; depth++) {
-		struct dentry *parent = dentry->d_parent;
-		bool is_root = parent == dentry;
+	if (walk->use_cache && (depth || is_root) && (is_root || !walk->is_proc)) {
+		struct object *known = bpf_inode_storage_get(&objects, dentry->d_inode, 0, 0);
 
-		if (use_cache && (depth || is_root) && (is_root || !is_proc)) {
-			struct object *known = bpf_inode_storage_get(&objects, dentry->d_inode, 0, 0);
-
-			if (known && known->epoch == epoch && known->dentry == (__u64)dentry) {
-				walk->state = known->state;
-				walk->flags |= known->flags;
-				walk->depth = depth;
-				walk->done = 1;
-				return NULL;
-			}
+		if (known && known->epoch == climb->epoch && known->dentry == (__u64)dentry) {
+			walk->state = known->state;
+			walk->flags |= known->flags;
+			walk->done = 1;
+			return 1;
 		}
-		if (is_root) {
-			walk->depth = depth;
-			walk->root_depth = depth;
-			walk->dentry = (__u64)dentry;
-			walk->state = context->image->start;
-			bpf_loop(MAX_DEPTH + MAX_DEPTH, climb_mounts, context, 0);
-			if (!walk->done && !(walk->flags & OBJECT_NO_PATH))
-				walk->flags |= OBJECT_UNRESOLVED;
-			return dentry->d_inode;
-		}
-		scratch->names[depth] = (__u64)dentry->d_name.name;
-		if (is_proc && parent == parent->d_parent && is_own_proc_directory(dentry->d_inode))
-			scratch->names[depth] = 0;
-		dentry = parent;
 	}
-	walk->flags |= OBJECT_UNRESOLVED;
-	return NULL;
+	if (is_root) {
+		walk->at_root = 1;
+		return 1;
+	}
+	if (depth >= MAX_DEPTH)
+		return 1;
+	scratch->names[depth] = (__u64)dentry->d_name.name;
+	if (walk->is_proc && parent == parent->d_parent && is_own_proc_directory(dentry->d_inode))
+		scratch->names[depth] = 0;
+	walk->depth = depth + 1;
+	climb->dentry = parent;
+	return 0;
 }
 
-/* One component, from the outermost inwards. */
+/* Upwards to a directory whose state is known, through the mounts if there is none in the object's file system. */
+static __always_inline void climb(struct dentry *dentry, struct walk_context *context, __u64 epoch)
+{
+	struct walk *walk = &context->scratch->walk;
+	struct climb climb = {
+		.dentry = dentry,
+		.scratch = context->scratch,
+		.epoch = epoch,
+	};
+
+	if (dentry->d_sb->s_magic == PROC_SUPER_MAGIC) {
+		walk->is_proc = 1;
+		walk->flags |= OBJECT_VOLATILE;
+	}
+	bpf_loop(MAX_DEPTH + 1, climb_step, &climb, 0);
+	if (walk->done)
+		return;
+	if (!walk->at_root) {
+		walk->flags |= OBJECT_UNRESOLVED;
+		return;
+	}
+	walk->root_depth = walk->depth;
+	walk->dentry = (__u64)climb.dentry;
+	walk->state = context->image->start;
+	bpf_loop(MAX_DEPTH + MAX_DEPTH, climb_mounts, context, 0);
+	if (!walk->done && !(walk->flags & OBJECT_NO_PATH))
+		walk->flags |= OBJECT_UNRESOLVED;
+}
+
+#define STRIDE 16 /* characters per iteration of descend(): unrolled, so that the verifier sees few of them */
+
+/* The components from the outermost inwards, STRIDE characters at a time. */
 static long descend(__u32 i, struct walk_context *context)
 {
 	struct scratch *scratch = context->scratch;
 	struct walk *walk = &scratch->walk;
 	const struct image_header *image = context->image;
-	__u32 at = walk->depth - 1 - i, state = walk->state;
+	__u32 state = walk->state, offset = walk->offset, at = walk->left - 1;
 
 	if (at >= MAX_DEPTH)
 		return 1;
-	if (at + 1 == walk->root_depth)
-		walk->root_state = state;
-	if (at == 0)
-		walk->parent_state = state;
-	if (state & STATE_SINK) { /* nothing below changes it: the inner directories have the same state */
-		if (walk->root_depth <= at)
+	if (!offset) {
+		__u64 name = scratch->names[at];
+
+		if (at + 1 == walk->root_depth)
 			walk->root_state = state;
-		walk->parent_state = state;
-		return 1;
+		if (at == 0)
+			walk->parent_state = state;
+		if (state & STATE_SINK) { /* nothing below changes it: the inner directories have the same state */
+			if (walk->root_depth <= at)
+				walk->root_state = state;
+			walk->parent_state = state;
+			return 1;
+		}
+		if (name)
+			bpf_probe_read_kernel_str(scratch->name, 256, (void *)name);
+		else
+			__builtin_memcpy(scratch->name, "self", 5);
+		state = automaton_byte(image, state, '/');
 	}
+	offset &= 255;
+#pragma unroll
+	for (__u32 next = 0; next < STRIDE; next++) {
+		__u8 character = scratch->name[offset + next];
 
-	__u64 name = scratch->names[at];
-
-	if (name)
-		bpf_probe_read_kernel_str(scratch->name, 256, (void *)name);
-	else
-		__builtin_memcpy(scratch->name, "self", 5);
-	state = automaton_byte(image, state, '/');
-	for (__u32 byte = 0; byte < 256; byte++) {
-		__u8 character = scratch->name[byte];
-
-		if (!character || (state & STATE_SINK))
-			break;
+		if (!character || state & STATE_SINK)
+			goto end_of_component;
 		state = automaton_byte(image, state, character);
 	}
 	walk->state = state;
+	if (offset + STRIDE < 256) {
+		walk->offset = offset + STRIDE;
+		return 0;
+	}
+end_of_component:
+	walk->state = state;
+	walk->offset = 0;
+	walk->left = at;
 	return 0;
 }
 
@@ -288,7 +327,7 @@ static __always_inline void remember(const struct image_header *image, struct in
 	object->epoch = 0;
 	object->dentry = (__u64)dentry;
 	object->parent = (__u64)dentry->d_parent;
-	object->name_hash = dentry->d_name.hash_len;
+	object->name_hash = dentry->d_name.hash;
 	object->state = state;
 	object->class = own_class(image, state);
 	object->flags = flags & OBJECT_FOREIGN;
@@ -305,36 +344,36 @@ static __noinline bool resolve(struct dentry *dentry, struct scratch *scratch, c
 	struct walk_context context = { .scratch = scratch, .image = image };
 	struct walk *walk = &scratch->walk;
 	__u64 epoch = *(volatile __u64 *)&switches->epoch;
-	bool use_cache = !switches->no_cache;
-	bool may_cache = use_cache && !*(volatile __u32 *)&switches->moving;
-	struct inode *root;
 
 	count(COUNT_COLD);
 	__builtin_memset(walk, 0, sizeof(*walk));
 	walk->root_depth = NO_ROOT;
 	walk->init_mnt_ns = switches->init_mnt_ns;
+	walk->use_cache = !switches->no_cache;
+	walk->may_cache = walk->use_cache && !*(volatile __u32 *)&switches->moving;
 	if (!dentry->d_hash.pprev && dentry->d_parent != dentry)
 		walk->flags |= OBJECT_DELETED;
 
-	root = climb(dentry, &context, epoch, use_cache);
+	climb(dentry, &context, epoch);
 	if (walk->flags & (OBJECT_UNRESOLVED | OBJECT_NO_PATH)) {
 		if (walk->flags & OBJECT_UNRESOLVED)
 			count(COUNT_UNRESOLVED);
 		return false;
 	}
 	walk->parent_state = walk->root_state = walk->state;
-	bpf_loop(walk->depth, descend, &context, 0);
+	walk->left = walk->depth;
+	bpf_loop(MAX_DEPTH * (256 / STRIDE), descend, &context, 0);
 	if (walk->root_depth == 0)
 		walk->root_state = walk->state;
 
-	if (may_cache && epoch == *(volatile __u64 *)&switches->epoch && !*(volatile __u32 *)&switches->moving) {
+	if (walk->may_cache && epoch == *(volatile __u64 *)&switches->epoch && !*(volatile __u32 *)&switches->moving) {
 		/* Under /proc the states depend on who asks; only the root's does not. */
 		if (walk->depth && !(walk->flags & OBJECT_VOLATILE)) {
 			struct dentry *parent = dentry->d_parent;
 
 			remember(image, parent->d_inode, parent, walk->parent_state, walk->flags, epoch);
 		}
-		if (root && walk->root_depth != NO_ROOT && walk->root_depth > 1 &&
+		if (walk->at_root && walk->root_depth != NO_ROOT && walk->root_depth > 1 &&
 		    !(walk->flags & OBJECT_VOLATILE)) {
 			struct dentry *top = dentry->d_sb->s_root;
 
@@ -389,7 +428,7 @@ static __always_inline void describe_path(struct dentry *dentry, struct scratch 
 	__builtin_memset(walk, 0, sizeof(*walk));
 	walk->root_depth = NO_ROOT;
 	walk->init_mnt_ns = switches->init_mnt_ns;
-	climb(dentry, &context, 0, false);
+	climb(dentry, &context, 0);
 	if (walk->flags & (OBJECT_UNRESOLVED | OBJECT_NO_PATH))
 		event->flags |= EVENT_PATH_UNRESOLVED;
 	if (walk->flags & OBJECT_FOREIGN)

@@ -20,25 +20,47 @@ static __always_inline const struct image_row *image_row(const struct image_head
 	return image_at(image, image->off_rows + row * sizeof(struct image_row));
 }
 
+struct row_search {
+	const struct image_header *image;
+	__u64 identity;
+	__u32 low;
+	__u32 high;
+	__u32 row;
+};
+
+static long search_row(__u32 i, struct row_search *search)
+{
+	const struct image_header *image = search->image;
+	const struct image_identity *entry;
+	__u32 middle = (search->low + search->high) / 2;
+
+	if (search->low >= search->high)
+		return 1;
+	entry = image_at(image, image->off_identities + middle * sizeof(struct image_identity));
+	if (entry->identity == search->identity) {
+		search->row = entry->row;
+		return 1;
+	}
+	if (entry->identity < search->identity)
+		search->low = middle + 1;
+	else
+		search->high = middle;
+	return 0;
+}
+
 static __always_inline __u32 find_row(const struct image_header *image, __u64 identity)
 {
-	__u32 low = 0, high = image->n_identities;
+	struct row_search search = {
+		.image = image,
+		.identity = identity,
+		.high = image->n_identities,
+		.row = ROW_UNCONFINED,
+	};
 
 	if (!identity)
 		return ROW_UNIDENTIFIED;
-	for (__u32 step = 0; step < 16 && low < high; step++) {
-		__u32 middle = (low + high) / 2;
-		const struct image_identity *entry =
-			image_at(image, image->off_identities + middle * sizeof(struct image_identity));
-
-		if (entry->identity == identity)
-			return entry->row;
-		if (entry->identity < identity)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return ROW_UNCONFINED;
+	bpf_loop(32, search_row, &search, 0);
+	return search.row;
 }
 
 /* After an exec or a new image: look the row up once; the hooks then only compare the generation. */

@@ -33,6 +33,14 @@ static __always_inline int deny(int error)
 	return error;
 }
 
+/* What a hook returns: `error` is a constant there. */
+static __always_inline int answer(bool denied, int error)
+{
+	if (denied)
+		return deny(error);
+	return 0;
+}
+
 static __always_inline const struct image_cell *cell_at(const struct image_header *image, __u32 cell)
 {
 	if (cell >= image->n_cells)
@@ -51,6 +59,12 @@ static __always_inline const struct image_cell *find_cell(const struct image_hea
 	if (flags & OBJECT_FOREIGN)
 		cell = cell_at(image, cell->foreign);
 	return cell;
+}
+
+/* Never 0: rule, right, enforced, class. */
+static __always_inline __u64 pack_verdict(__u32 rule, __u32 right, bool enforced, __u32 class)
+{
+	return (__u64)class << 32 | 1u << 25 | (__u32)enforced << 24 | (right & 0xff) << 16 | (rule & 0xffff);
 }
 
 /* Counts and reports. `name` may be NULL. Returns nothing: whoever calls has decided already. */
@@ -117,11 +131,6 @@ static __noinline int report(struct attempt *attempt, struct dentry *name, const
 	return 0;
 }
 
-/* verdict for report(): rule, right, enforced, class. */
-static __always_inline __u64 pack_verdict(__u32 rule, __u32 right, bool enforced, __u32 class)
-{
-	return (__u64)class << 32 | (__u32)enforced << 24 | (right & 0xff) << 16 | (rule & 0xffff);
-}
 
 static __always_inline __u32 lowest_bit(__u32 mask)
 {
@@ -136,35 +145,38 @@ static __always_inline __u32 lowest_bit(__u32 mask)
 	return bit;
 }
 
-/* The table's answer for a class, reported if it is not a plain yes. */
-static __always_inline int judge_class(const struct image_header *image, struct control *switches,
-				       const struct subject *subject, struct attempt *attempt, struct dentry *name,
-				       __u32 class, __u32 flags, __u32 want, int error)
+/* The table's answer for a class: 0 for a plain yes, else a verdict for conclude(). */
+static __always_inline __u64 judge_class(const struct image_header *image, const struct subject *subject, __u32 class,
+					 __u32 flags, __u32 want)
 {
 	const struct image_cell *cell = find_cell(image, subject->row, class, flags);
-	__u32 missing = want & ~cell->allow;
+	__u32 missing = want & ~cell->allow, hard = missing & cell->enforce, right;
 
 	if (!missing)
 		return 0;
+	right = lowest_bit(hard ? hard : missing);
+	return pack_verdict(cell->rule[right & 15], right, hard, class);
+}
 
-	__u32 hard = missing & cell->enforce;
-	__u32 right = lowest_bit(hard ? hard : missing);
+/* Only what is denied by name: deny rules and Protections. For names that a right is not asked on, but that count. */
+static __always_inline __u64 judge_denials(const struct image_header *image, const struct subject *subject, __u32 class,
+					   __u32 flags, __u32 want)
+{
+	const struct image_cell *cell = find_cell(image, subject->row, class, flags);
+	__u32 missing = want & cell->denied & ~cell->allow, hard = missing & cell->enforce, right;
 
-	report(attempt, name, image, switches, pack_verdict(cell->rule[right & 15], right, hard, class));
-	return hard ? deny(error) : 0;
+	if (!missing)
+		return 0;
+	right = lowest_bit(hard ? hard : missing);
+	return pack_verdict(cell->rule[right & 15], right, hard, class);
 }
 
 /* A denial that no class decides: unresolved path, unidentified program, gain of rights. */
-static __always_inline int judge_builtin(const struct image_header *image, struct control *switches,
-					 const struct subject *subject, struct attempt *attempt, struct dentry *name,
-					 __u32 rule, __u32 right, int error)
+static __always_inline __u64 judge_builtin(const struct subject *subject, __u32 rule, __u32 right)
 {
-	bool enforced = subject->row_flags & ROW_UNRESOLVED_ENFORCE;
-
 	if (!(subject->row_flags & ROW_CONFINED))
 		return 0;
-	report(attempt, name, image, switches, pack_verdict(rule, right, enforced, 0));
-	return enforced ? deny(error) : 0;
+	return pack_verdict(rule, right, subject->row_flags & ROW_UNRESOLVED_ENFORCE, 0);
 }
 
 #endif

@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * Exec and code: who a task becomes, and what it may run in its address space.
+ *
+ * | hook                          | what it is for                                                         |
+ * |-------------------------------|------------------------------------------------------------------------|
+ * | task_alloc                    | a new task is who its parent is                                        |
+ * | bprm_creds_for_exec           | an exec begins: what check decides is for the first file only          |
+ * | bprm_check_security (sleeps)  | digest of the file, once per content                                   |
+ * | bprm_check_security           | execute on the path, and a credential that checks; once per file:      |
+ * |                               | a script first, then its interpreter                                   |
+ * | bprm_committed_creds          | the task becomes who the program is, before its first instruction      |
+ * | mmap_file (sleeps)            | digest of a library                                                    |
+ * | mmap_file                     | executable mappings: identified files, or the jit right                |
+ * | file_mprotect                 | the same for memory that becomes executable later                      |
+ */
+#include "access.h"
+#include "content.h"
+
+SEC("lsm/task_alloc")
+int BPF_PROG(task_alloc, struct task_struct *task)
+{
+	struct task_struct *parent_task = bpf_get_current_task_btf();
+	struct label *parent = label_of(parent_task);
+	struct label *label = bpf_task_storage_get(&labels, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+
+	if (!label) {
+		count(COUNT_NO_LABEL);
+		/* A confined task must not shed its subject by exhausting memory. */
+		if (parent && parent->row_flags & ROW_CONFINED)
+			return deny(-12 /* ENOMEM */);
+		return 0;
+	}
+	if (!parent) {
+		label->flags = parent_task->flags & PF_KTHREAD ? LABEL_KERNEL : LABEL_ADOPTED;
+		return 0;
+	}
+	label->identity = parent->identity;
+	label->flags = parent->flags & (LABEL_ADOPTED | LABEL_KERNEL | LABEL_SCRIPT);
+	return 0;
+}
+
+SEC("lsm/bprm_creds_for_exec")
+int BPF_PROG(bprm_creds_for_exec, struct linux_binprm *bprm)
+{
+	struct label *label = bpf_task_storage_get(&labels, bpf_get_current_task_btf(), 0,
+						   BPF_LOCAL_STORAGE_GET_F_CREATE);
+
+	if (!label) {
+		count(COUNT_NO_LABEL);
+		return deny(-12 /* ENOMEM */);
+	}
+	label->pending = 0;
+	label->flags = (label->flags | LABEL_EXECING) & ~LABEL_SELF;
+	return 0;
+}
+
+SEC("lsm.s/bprm_check_security")
+int BPF_PROG(bprm_identify, struct linux_binprm *bprm)
+{
+	struct file *file = bprm->file;
+
+	identify(file, file->f_inode);
+	return 0;
+}
+
+/* A tracer, or somebody who shares the file system state, could steer the program: it gains no identity. */
+static __always_inline bool is_unsafe(struct linux_binprm *bprm)
+{
+	return bprm->unsafe & (LSM_UNSAFE_PTRACE | LSM_UNSAFE_SHARE);
+}
+
+SEC("lsm/bprm_check_security")
+int BPF_PROG(bprm_check, struct linux_binprm *bprm)
+{
+	struct label *label = label_of(bpf_get_current_task_btf());
+	struct file *file = bprm->file;
+	struct dentry *dentry = file->f_path.dentry;
+	struct control *switches = get_control();
+	struct request request;
+	const struct image_cell *cell;
+	__u64 identity, verdict;
+	bool judged, is_script = false;
+
+	if (!label || !switches)
+		return deny(-EACCES);
+	identity = known_identity(file->f_inode, switches);
+	if (label->flags & LABEL_EXECING) {
+		label->flags &= ~(LABEL_EXECING | LABEL_SCRIPT);
+		label->pending = is_unsafe(bprm) && identity != label->identity ? 0 : identity;
+	} else {
+		is_script = true;
+		label->flags |= LABEL_SCRIPT;
+	}
+
+	judged = begin(&request, OP_EXEC, BIT(RIGHT_EXECUTE));
+	request.attempt.target = identity;
+	if (!request.image || !judged)
+		return 0;
+	if (is_script) {
+		/* The interpreter is implied by the script, but it must be somebody. */
+		if (identity || label->flags & LABEL_SELF)
+			return 0;
+		verdict = judge_builtin(&request.subject, RULE_UNIDENTIFIED_PROGRAM, RIGHT_EXECUTE);
+		return answer(conclude(&request, dentry, verdict), -EACCES);
+	}
+	if (check_name(&request, dentry))
+		return deny(-EACCES);
+	if (!(request.subject.row_flags & ROW_CONFINED))
+		return 0;
+	cell = find_cell(request.image, request.subject.row, request.class, request.flags);
+	if (cell->allow & BIT(EXEC_AS_SELF))
+		label->flags |= LABEL_SELF;
+	if (!identity && !(cell->allow & BIT(WAIVE_EXECUTE_UNSIGNED))) {
+		verdict = judge_builtin(&request.subject, RULE_UNIDENTIFIED_PROGRAM, RIGHT_EXECUTE);
+		if (conclude(&request, dentry, verdict))
+			return deny(-EACCES);
+	}
+	/* no_new_privs, asked for by a confined program: what it executes must not be somebody else. */
+	if (bprm->unsafe & LSM_UNSAFE_NO_NEW_PRIVS && !(label->flags & LABEL_SELF) &&
+	    label->pending != label->identity)
+		label->pending = 0;
+	return 0;
+}
+
+SEC("lsm/bprm_committed_creds")
+int BPF_PROG(bprm_committed_creds, struct linux_binprm *bprm)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct label *label = label_of(task);
+	struct control *switches = get_control();
+	const struct image_header *image;
+	struct scratch *scratch;
+	struct event *event;
+	__u64 before;
+	__u32 size;
+
+	if (!label || !switches)
+		return 0;
+	before = label->identity;
+	if (!(label->flags & LABEL_SELF))
+		label->identity = label->pending;
+	label->pending = 0;
+	label->generation = 0;
+	label->flags &= ~(LABEL_ADOPTED | LABEL_KERNEL | LABEL_SELF | LABEL_EXECING);
+
+	image = get_image(switches);
+	scratch = get_scratch();
+	if (!image || !scratch) {
+		count(COUNT_EVENTS_LOST);
+		return 0;
+	}
+	event = &scratch->event;
+	__builtin_memset(event, 0, sizeof(*event));
+	event->time = bpf_ktime_get_boot_ns();
+	event->generation = image->generation;
+	event->subject = label->identity;
+	event->target = before;
+	event->cgroup = bpf_get_current_cgroup_id();
+	event->pid = task->tgid;
+	event->tid = task->pid;
+	event->ppid = task->real_parent->tgid;
+	event->uid = (__u32)bpf_get_current_uid_gid();
+	event->login_uid = task->loginuid.val;
+	event->operation = OP_EXEC;
+	event->kind = EVENT_EXEC;
+	event->right = NO_RIGHT;
+	if (label->flags & LABEL_SCRIPT)
+		event->flags |= EVENT_SCRIPT;
+	if (is_unsafe(bprm))
+		event->flags |= EVENT_UNSAFE_EXEC;
+	bpf_get_current_comm(event->comm, sizeof(event->comm));
+	describe_path(bprm->file->f_path.dentry, scratch, image, switches);
+	size = event->path_size;
+	if (size > EVENT_PATH_MAX)
+		size = EVENT_PATH_MAX;
+	if (bpf_ringbuf_output(&events, event, sizeof(*event) + size, 0))
+		count(COUNT_EVENTS_LOST);
+	return 0;
+}
+
+/*
+ * 6.12 takes `file` for non-NULL and drops the branch that handles an anonymous mapping; so the argument is read
+ * around the verifier's knowledge, tested, and only then used through its type.
+ */
+static __always_inline bool has_file(unsigned long long *ctx)
+{
+	__u64 file = 0;
+
+	bpf_probe_read_kernel(&file, sizeof(file), ctx);
+	return file != 0;
+}
+
+SEC("lsm.s/mmap_file")
+int mmap_identify(unsigned long long *ctx)
+{
+	struct file *file;
+
+	if (!(ctx[2] & PROT_EXEC) || !has_file(ctx))
+		return 0;
+	file = (void *)ctx[0];
+	if (!file)
+		return 0;
+	identify(file, file->f_inode);
+	return 0;
+}
+
+/* Memory that nobody vouches for becomes code. */
+static __always_inline __u64 judge_jit(struct request *request)
+{
+	const struct image_row *row = image_row(request->image, request->subject.row);
+
+	if (!(row->flags & ROW_CONFINED) || row->flags & ROW_JIT)
+		return 0;
+	return pack_verdict(row->jit_rule, RIGHT_MAP_EXEC, row->flags & ROW_JIT_ENFORCE, 0);
+}
+
+/* The program itself was judged at exec. */
+static __always_inline bool is_own_program(struct inode *inode)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct mm_struct *mm = task->mm;
+	struct inode *own_inode = NULL;
+	struct file *program = NULL;
+
+	if (!mm)
+		return false;
+	bpf_core_read(&program, sizeof(program), &mm->exe_file);
+	if (program)
+		bpf_core_read(&own_inode, sizeof(own_inode), &program->f_inode);
+	return own_inode == inode;
+}
+
+/* A file becomes code: mappable by policy, and vouched for. 1: denied. */
+static __always_inline int check_code(struct request *request, struct file *file)
+{
+	struct dentry *dentry = file->f_path.dentry;
+	struct inode *inode = file->f_inode;
+	const struct image_cell *cell;
+	__u64 identity;
+
+	if (file->f_mode & FMODE_NOACCOUNT || is_own_program(inode))
+		return 0;
+	identity = known_identity(inode, request->switches);
+	request->attempt.target = identity;
+	if (check_name(request, dentry))
+		return 1;
+	if (identity || !(request->subject.row_flags & ROW_CONFINED))
+		return 0;
+	cell = find_cell(request->image, request->subject.row, request->class, request->flags);
+	if (cell->allow & BIT(WAIVE_MAP_UNSIGNED))
+		return 0;
+	return conclude(request, dentry,
+			judge_builtin(&request->subject, RULE_UNIDENTIFIED_PROGRAM, RIGHT_MAP_EXEC));
+}
+
+SEC("lsm/mmap_file")
+int mmap_check(unsigned long long *ctx)
+{
+	unsigned long prot = ctx[2], flags = ctx[3];
+	bool is_private = (flags & MAP_TYPE) == MAP_PRIVATE, is_writable;
+	struct request request;
+	struct file *file = NULL;
+
+	if (has_file(ctx))
+		file = (void *)ctx[0];
+	if (!(prot & PROT_EXEC)) {
+		/* A shared mapping of an append-only descriptor would be a way to overwrite. */
+		if (!file || is_private || !(file->f_mode & FMODE_WRITE) || !(file->f_flags & O_APPEND))
+			return 0;
+		if (!begin(&request, OP_MMAP, BIT(RIGHT_WRITE)))
+			return 0;
+		return answer(check_name(&request, file->f_path.dentry), -EACCES);
+	}
+	if (!begin(&request, OP_MMAP, BIT(RIGHT_MAP_EXEC)))
+		return 0;
+	request.attempt.detail = prot;
+	is_writable = prot & PROT_WRITE;
+	if (file && !is_private && file->f_mode & FMODE_WRITE)
+		is_writable = true;
+	if (!file || is_writable)
+		return answer(conclude(&request, NULL, judge_jit(&request)), -EACCES);
+	return answer(check_code(&request, file), -EACCES);
+}
+
+SEC("lsm/file_mprotect")
+int BPF_PROG(file_mprotect, struct vm_area_struct *vma, unsigned long reqprot, unsigned long prot)
+{
+	struct request request;
+	struct file *file = NULL;
+
+	if (!(prot & PROT_EXEC))
+		return 0;
+	if (!begin(&request, OP_MPROTECT, BIT(RIGHT_MAP_EXEC)))
+		return 0;
+	request.attempt.detail = prot;
+	/* It may be NULL whatever the verifier believes; see has_file(). */
+	bpf_core_read(&file, sizeof(file), &vma->vm_file);
+	if (!file || vma->anon_vma || prot & PROT_WRITE)
+		return answer(conclude(&request, NULL, judge_jit(&request)), -EACCES);
+	file = vma->vm_file;
+	if (!file)
+		return 0;
+	return answer(check_code(&request, file), -EACCES);
+}

@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * Network: which endpoints and sockets a subject may address or offer.
+ *
+ * An endpoint is a string of bytes for the same automaton that reads paths (image.h, ENDPOINT_V4), so one table
+ * decides about files and addresses alike.
+ *
+ * | hook                | what it is for                                                                  |
+ * |---------------------|---------------------------------------------------------------------------------|
+ * | socket_connect      | connect, also of datagram sockets                                               |
+ * | socket_sendmsg      | an address given with the message: sendto, sendmsg, fast open                   |
+ * | socket_bind         | listen on a named port; a port of the kernel's choice comes with connect        |
+ * | socket_listen       | listen; unbound or on a port of the kernel's choice it is port 0                |
+ * | socket_create       | raw, packet, netlink, vsock and other families are special rights               |
+ * | unix_stream_connect | connect to a path or an abstract name                                           |
+ * | unix_may_send       | the same for datagrams                                                          |
+ */
+#include "access.h"
+#include "special.h"
+
+struct v4_address {
+	unsigned short family;
+	__be16 port;
+	__u8 address[4];
+};
+
+struct v6_address {
+	unsigned short family;
+	__be16 port;
+	__u32 flow;
+	__u8 address[16];
+	__u32 scope;
+};
+
+struct endpoint {
+	__u8 family; /* ENDPOINT_V4, ENDPOINT_V6; 0: none of ours */
+	__u8 protocol;
+	__u16 port;
+	__u8 address[16];
+};
+
+static __always_inline __u8 policy_protocol(__u32 protocol)
+{
+	switch (protocol) {
+	case IPPROTO_MPTCP:
+		return IPPROTO_TCP;
+	case IPPROTO_UDPLITE:
+		return IPPROTO_UDP;
+	case IPPROTO_ICMPV6:
+		return IPPROTO_ICMP;
+	}
+	return protocol;
+}
+
+static __always_inline bool is_mapped(const __u8 *address)
+{
+	const __u32 *words = (const void *)address;
+
+	return !words[0] && !words[1] && words[2] == bpf_htonl(0xffff);
+}
+
+static __always_inline void set_v4(struct endpoint *endpoint, const __u8 *address)
+{
+	endpoint->family = ENDPOINT_V4;
+	__builtin_memcpy(endpoint->address, address, 4);
+	__builtin_memset(endpoint->address + 4, 0, 12);
+}
+
+static __always_inline void set_v6(struct endpoint *endpoint, const __u8 *address)
+{
+	if (is_mapped(address)) {
+		set_v4(endpoint, address + 12);
+		return;
+	}
+	endpoint->family = ENDPOINT_V6;
+	__builtin_memcpy(endpoint->address, address, 16);
+}
+
+/* The kernel treats the unspecified address as a destination as loopback. */
+static __always_inline void resolve_unspecified(struct endpoint *endpoint)
+{
+	const __u32 *words = (const void *)endpoint->address;
+
+	if (words[0] || words[1] || words[2] || words[3])
+		return;
+	if (endpoint->family == ENDPOINT_V4) {
+		endpoint->address[0] = 127;
+		endpoint->address[3] = 1;
+	} else {
+		endpoint->address[15] = 1;
+	}
+}
+
+/* From an address in kernel memory. */
+static __always_inline bool read_endpoint(struct endpoint *endpoint, const void *address, int size)
+{
+	unsigned short family = AF_UNSPEC;
+
+	if (size < (int)sizeof(family))
+		return false;
+	bpf_probe_read_kernel(&family, sizeof(family), address);
+	if (family == AF_INET && size >= 8) {
+		struct v4_address v4 = {};
+
+		bpf_probe_read_kernel(&v4, sizeof(v4), address);
+		endpoint->port = bpf_ntohs(v4.port);
+		set_v4(endpoint, v4.address);
+		return true;
+	}
+	if (family == AF_INET6 && size >= 24) {
+		struct v6_address v6 = {};
+
+		bpf_probe_read_kernel(&v6, 24, address);
+		endpoint->port = bpf_ntohs(v6.port);
+		set_v6(endpoint, v6.address);
+		return true;
+	}
+	return false;
+}
+
+static __always_inline __u32 endpoint_class(const struct image_header *image, const struct endpoint *endpoint)
+{
+	__u32 state = automaton_byte(image, image->start, endpoint->family);
+	__u32 bytes = endpoint->family == ENDPOINT_V4 ? 4 : 16;
+
+	if (!(state & STATE_SINK))
+		state = automaton_byte(image, state, endpoint->protocol);
+	if (!(state & STATE_SINK))
+		state = automaton_byte(image, state, endpoint->port >> 8);
+	if (!(state & STATE_SINK))
+		state = automaton_byte(image, state, endpoint->port & 0xff);
+	for (__u32 byte = 0; byte < 16; byte++) {
+		if (byte >= bytes || state & STATE_SINK)
+			break;
+		state = automaton_byte(image, state, endpoint->address[byte]);
+	}
+	return state_class(image, state);
+}
+
+static __noinline int check_endpoint(struct request *request, struct endpoint *endpoint)
+{
+	request->attempt.family = endpoint->family == ENDPOINT_V4 ? 4 : 6;
+	request->attempt.protocol = endpoint->protocol;
+	request->attempt.port = endpoint->port;
+	__builtin_memcpy(request->attempt.address, endpoint->address, sizeof(endpoint->address));
+	return conclude(request, NULL,
+			judge_class(request->image, &request->subject, endpoint_class(request->image, endpoint), 0,
+				    request->want));
+}
+
+static __always_inline __u32 family_of(struct socket *sock)
+{
+	struct sock *sk = sock->sk;
+
+	return sk ? sk->__sk_common.skc_family : AF_UNSPEC;
+}
+
+/* 6.12 marks sock->sk as one that may be NULL. */
+static __always_inline __u8 protocol_of(struct socket *sock)
+{
+	struct sock *sk = sock->sk;
+
+	return sk ? policy_protocol(sk->sk_protocol) : 0;
+}
+
+static __always_inline bool is_internet(__u32 family)
+{
+	return family == AF_INET || family == AF_INET6;
+}
+
+SEC("lsm/socket_connect")
+int BPF_PROG(socket_connect, struct socket *sock, struct sockaddr *address, int size)
+{
+	struct endpoint endpoint = {};
+	struct request request;
+
+	if (!is_internet(family_of(sock)) || !begin(&request, OP_CONNECT, BIT(RIGHT_CONNECT)))
+		return 0;
+	if (!read_endpoint(&endpoint, address, size))
+		return 0; /* AF_UNSPEC: disconnect; too short: the kernel refuses it */
+	resolve_unspecified(&endpoint);
+	endpoint.protocol = protocol_of(sock);
+	return answer(check_endpoint(&request, &endpoint), -EPERM);
+}
+
+SEC("lsm/socket_sendmsg")
+int BPF_PROG(socket_sendmsg, struct socket *sock, struct msghdr *message, int size)
+{
+	struct endpoint endpoint = {};
+	struct request request;
+	void *name;
+	__u32 protocol;
+
+	name = message->msg_name;
+	if (!name || !is_internet(family_of(sock)))
+		return 0;
+	protocol = protocol_of(sock);
+	/* A connected TCP socket ignores the address; fast open connects by it. */
+	if (protocol == IPPROTO_TCP && !(message->msg_flags & MSG_FASTOPEN))
+		return 0;
+	if (!begin(&request, OP_SENDMSG, BIT(RIGHT_CONNECT)))
+		return 0;
+	if (!read_endpoint(&endpoint, name, message->msg_namelen))
+		return 0;
+	resolve_unspecified(&endpoint);
+	endpoint.protocol = protocol;
+	return answer(check_endpoint(&request, &endpoint), -EPERM);
+}
+
+SEC("lsm/socket_bind")
+int BPF_PROG(socket_bind, struct socket *sock, struct sockaddr *address, int size)
+{
+	struct endpoint endpoint = {};
+	struct request request;
+
+	if (!is_internet(family_of(sock)) || !begin(&request, OP_BIND, BIT(RIGHT_LISTEN)))
+		return 0;
+	if (!read_endpoint(&endpoint, address, size) || !endpoint.port)
+		return 0;
+	endpoint.protocol = protocol_of(sock);
+	return answer(check_endpoint(&request, &endpoint), -EPERM);
+}
+
+/* A unix socket: by the path it is bound to, by its abstract name, or a socketpair, which has neither. */
+static __always_inline int check_unix_name(struct request *request, struct unix_sock *sock)
+{
+	struct dentry *dentry = sock->path.dentry;
+	struct unix_address *address = NULL;
+	int size = 0;
+
+	if (dentry)
+		return check_name(request, dentry);
+	bpf_core_read(&address, sizeof(address), &sock->addr);
+	if (!address) /* a socketpair, or nobody can address it */
+		return 0;
+	bpf_core_read(&size, sizeof(size), &address->len);
+	return check_abstract(request, (void *)address + bpf_core_field_offset(struct unix_address, name), size);
+}
+
+SEC("lsm/socket_listen")
+int BPF_PROG(socket_listen, struct socket *sock)
+{
+	struct sock *sk = sock->sk;
+	struct endpoint endpoint = {};
+	struct request request;
+	__u8 address[16] = {};
+
+	if (!sk || !begin(&request, OP_LISTEN, BIT(RIGHT_LISTEN)))
+		return 0;
+	if (family_of(sock) == AF_UNIX) {
+		struct unix_sock *unix_socket = (void *)bpf_skc_to_unix_sock(sk);
+
+		return unix_socket ? answer(check_unix_name(&request, unix_socket), -EPERM) : 0;
+	}
+	if (!is_internet(family_of(sock)))
+		return 0;
+	if (family_of(sock) == AF_INET) {
+		bpf_core_read(address, 4, &sk->__sk_common.skc_rcv_saddr);
+		set_v4(&endpoint, address);
+	} else {
+		bpf_core_read(address, 16, &sk->__sk_common.skc_v6_rcv_saddr);
+		set_v6(&endpoint, address);
+	}
+	if (BPF_CORE_READ_BITFIELD_PROBED(sk, sk_userlocks) & SOCK_BINDPORT_LOCK)
+		endpoint.port = sk->__sk_common.skc_num;
+	endpoint.protocol = protocol_of(sock);
+	return answer(check_endpoint(&request, &endpoint), -EPERM);
+}
+
+SEC("lsm/socket_create")
+int BPF_PROG(socket_create, int family, int type, int protocol, int kernel)
+{
+	__u32 special;
+
+	if (kernel)
+		return 0;
+	switch (family) {
+	case AF_UNIX:
+		return 0;
+	case AF_INET:
+	case AF_INET6:
+		if ((type & 0xf) != SOCK_RAW)
+			return 0;
+		special = SPECIAL_RAW_SOCKET;
+		break;
+	case AF_NETLINK:
+		special = SPECIAL_NETLINK;
+		break;
+	case AF_VSOCK:
+		special = SPECIAL_VSOCK;
+		break;
+	case AF_ALG:
+		special = SPECIAL_AF_ALG;
+		break;
+	default: /* packet, and every family that nobody asked for by name */
+		special = SPECIAL_PACKET_SOCKET;
+	}
+	return check_special(OP_SOCKET, special, 0, 0, family << 16 | (type & 0xffff));
+}
+
+static __always_inline int check_unix_peer(struct sock *peer, __u16 operation)
+{
+	struct unix_sock *other = (void *)bpf_skc_to_unix_sock(peer);
+	struct request request;
+
+	if (!other || !begin(&request, operation, BIT(RIGHT_CONNECT)))
+		return 0;
+	return answer(check_unix_name(&request, other), -EPERM);
+}
+
+SEC("lsm/unix_stream_connect")
+int BPF_PROG(unix_stream_connect, struct sock *sock, struct sock *other)
+{
+	return check_unix_peer(other, OP_UNIX_CONNECT);
+}
+
+SEC("lsm/unix_may_send")
+int BPF_PROG(unix_may_send, struct socket *sock, struct socket *other)
+{
+	struct sock *peer = other->sk;
+
+	if (!peer)
+		return 0;
+	return check_unix_peer(peer, OP_UNIX_SEND);
+}
