@@ -1,0 +1,182 @@
+"""What the demo ends with: the table, the service's line, the verdict; also as text and JSON."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from rich.box import ROUNDED
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from tests.demo.denials import Denial
+from tests.demo.intruder import Outcome
+from tests.demo.traffic import Count
+
+WIDTH = 132
+
+
+@dataclass(frozen=True)
+class Run:
+    """All that is known at the end."""
+
+    kernel: str
+    enforced: bool
+    outcomes: list[Outcome]
+    requests: Count
+    logins: Count
+    arrived: int
+    """Messages of the intruder that reached the outside."""
+    strangers: list[Denial]
+    """Denials that belong to no attempt."""
+    seconds: float
+
+    @property
+    def served(self) -> bool:
+        """Whether all normal requests were answered."""
+        return bool(self.requests.done and self.logins.done) and not (
+            self.requests.failures or self.logins.failures
+        )
+
+    @property
+    def passed(self) -> bool:
+        """Every attempt denied by a rule that is named, every normal request answered."""
+        return (
+            self.enforced
+            and bool(self.outcomes)
+            and all(one.denied for one in self.outcomes)
+            and self.served
+            and not self.arrived
+        )
+
+
+def word(outcome: Outcome) -> str:
+    """What became of it, in a word."""
+    if outcome.fault:
+        return "unclear"
+    if outcome.succeeded:
+        return "succeeded"
+    return "denied" if outcome.denied else "failed, but no rule says so"
+
+
+_COLOURS = {"denied": "green", "succeeded": "bold red"}
+
+
+def rule_of(outcome: Outcome) -> str:
+    """The rule, and where it stands."""
+    denial = outcome.denial
+    if denial is None:
+        return outcome.fault or "-"
+    return f"{denial.rule} ({denial.place or 'built in'})"
+
+
+def table(run: Run) -> Table:
+    """One row an attempt."""
+    mode = "Menshen enforcing" if run.enforced else "enforcement off"
+    result = Table(box=ROUNDED, title=f"An intrusion into payments/api, kernel {run.kernel}, {mode}")
+    for name, options in (
+        ("", {"justify": "right"}),
+        ("the intruder", {}),
+        ("the kernel", {}),
+        ("so it", {}),
+        ("by the rule", {"overflow": "fold"}),
+    ):
+        result.add_column(name, **options)  # type: ignore[arg-type]
+    last = 0
+    for one in run.outcomes:
+        attempt = one.attempt
+        if last and attempt.step != last:
+            result.add_section()
+        became = word(one)
+        result.add_row(
+            str(attempt.step) if attempt.step != last else "",
+            attempt.what,
+            one.error,
+            Text(became, _COLOURS.get(became, "yellow")),
+            rule_of(one),
+        )
+        last = attempt.step
+    return result
+
+
+def summary(run: Run) -> list[str]:
+    """The lines below the table."""
+    count, steps = len(run.outcomes), len({one.attempt.step for one in run.outcomes})
+    denied = sum(one.denied for one in run.outcomes)
+    passed = sum(one.succeeded for one in run.outcomes)
+    requests, logins = run.requests, run.logins
+    lines = [
+        f"intruder  {count} attempts in {steps} steps: {denied} denied by a rule, {passed} succeeded, "
+        f"{count - denied - passed} neither; {run.arrived} messages reached the outside",
+        f"service   {len(requests.failures)} failed of {requests.done} requests (slowest "
+        f"{requests.slowest:.1f} s), {len(logins.failures)} failed of {logins.done} logins",
+    ]
+    lines += [f"          {failure}" for failure in (*requests.failures, *logins.failures)[:10]]
+    if run.enforced:
+        lines.append(f"others    {len(run.strangers)} denials that no attempt of the intruder explains")
+        lines += [f"          {one.text}: {one.rule} ({one.place})" for one in run.strangers[:20]]
+    lines.append(f"{'PASS' if run.passed else 'FAIL'}      {_verdict(run)} ({run.seconds:.0f} s)")
+    return lines
+
+
+def _verdict(run: Run) -> str:
+    if run.passed:
+        return "every attempt was denied by a rule, and every normal request was answered"
+    faults = []
+    if not run.enforced:
+        faults.append("enforcement was off")
+    if passed := sum(one.succeeded for one in run.outcomes):
+        faults.append(f"{passed} attempts succeeded")
+    if unclear := sum(not one.denied and not one.succeeded for one in run.outcomes):
+        faults.append(f"{unclear} attempts failed with no rule that denied them")
+    if not run.served:
+        faults.append("normal requests failed")
+    return ", ".join(faults) or "nothing was attempted"
+
+
+def show(run: Run, console: Console) -> None:
+    """To a terminal or a log."""
+    console.print()
+    console.print(table(run))
+    for line in summary(run):
+        colour = {"PASS": "bold green", "FAIL": "bold red"}.get(line.split(" ")[0], "")
+        console.print(Text(line, colour), soft_wrap=True)
+
+
+def write(run: Run, folder: Path) -> None:
+    """demo.txt and demo.json."""
+    folder.mkdir(exist_ok=True)
+    text = Console(file=StringIO(), width=WIDTH, force_terminal=False, highlight=False)
+    show(run, text)
+    assert isinstance(text.file, StringIO)
+    (folder / "demo.txt").write_text(text.file.getvalue().lstrip("\n"))
+    (folder / "demo.json").write_text(json.dumps(as_json(run), indent=1) + "\n")
+
+
+def as_json(run: Run) -> dict[str, Any]:
+    """For programs."""
+    return {
+        "kernel": run.kernel,
+        "enforced": run.enforced,
+        "passed": run.passed,
+        "seconds": round(run.seconds, 1),
+        "attempts": [
+            {
+                "step": one.attempt.step,
+                "what": one.attempt.what,
+                "error": one.error,
+                "result": word(one),
+                "fault": one.fault,
+                "event": one.denial.line if one.denial else None,
+            }
+            for one in run.outcomes
+        ],
+        "requests": {"done": run.requests.done, "failures": run.requests.failures},
+        "logins": {"done": run.logins.done, "failures": run.logins.failures},
+        "arrived_outside": run.arrived,
+        "other_denials": [one.line for one in run.strangers],
+    }

@@ -1,0 +1,117 @@
+"""One run of the demo, from an empty guest to the verdict."""
+
+from __future__ import annotations
+
+import socket
+import tempfile
+import time
+from pathlib import Path
+
+from rich.console import Console
+
+from tests.demo import build, lab
+from tests.demo.denials import Denial, Denials
+from tests.demo.intruder import Intruder, Outcome
+from tests.demo.outside import Outside
+from tests.demo.report import WIDTH, Run, rule_of, show, word, write
+from tests.demo.steps import Target
+from tests.demo.traffic import Traffic, http_request
+from tests.guest import kernels
+from tests.guest.cache import REPOSITORY
+from tests.guest.guest import Guest
+from tests.guest.progress import step
+
+READY_SECONDS = 60
+SETTLE_SECONDS = 3
+"""Normal requests before the intruder comes, and after he has gone."""
+
+
+def demo(kernel: str, *, enforce: bool) -> bool:
+    """Runs it, shows and writes what came of it. True only if everything was as it should be."""
+    begin = time.monotonic()
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = WIDTH
+    with tempfile.TemporaryDirectory(prefix="menshen-demo-") as folder:
+        with step("demo: compiling and signing the service"):
+            programs = build.build(Path(folder))
+        port = _free_port()
+        with Guest(kernel, forward={port: 80}) as guest:
+            run = _run(guest, port, programs, console, enforce=enforce, begin=begin)
+    show(run, console)
+    write(run, REPOSITORY / "build")
+    return run.passed
+
+
+def _run(
+    guest: Guest, port: int, programs: build.Programs, console: Console, *, enforce: bool, begin: float
+) -> Run:
+    with step("demo: putting the service into the guest"):
+        lab.furnish(guest, programs)
+    denials = None
+    if enforce:
+        with step("demo: identities, policies, and the agent"):
+            lab.install_menshen(guest, programs)
+        denials = Denials(guest)
+    with step("demo: starting redis, payments-api, nginx and sshd"):
+        lab.start_services(guest)
+        _wait_until_served(port)
+    outside = Outside(guest)
+    traffic = Traffic(guest, port)
+    traffic.start()
+    try:
+        time.sleep(SETTLE_SECONDS)
+        intruder = Intruder(guest, port, _target(guest, programs, kernel=guest.kernel), outside, denials)
+        outcomes = intruder.work(lambda outcome: _tell(console, outcome))
+        time.sleep(SETTLE_SECONDS)
+    finally:
+        traffic.stop()
+    strangers: list[Denial] = []
+    if denials is not None:
+        denials.stop()
+        tried = [outcome.attempt for outcome in outcomes]
+        strangers = [one for one in denials.all if not any(one.fits(attempt) for attempt in tried)]
+    return Run(
+        kernel=guest.kernel.release,
+        enforced=enforce,
+        outcomes=outcomes,
+        requests=traffic.requests,
+        logins=traffic.logins,
+        arrived=outside.received,
+        strangers=strangers,
+        seconds=time.monotonic() - begin,
+    )
+
+
+def _target(guest: Guest, programs: build.Programs, *, kernel: kernels.Kernel) -> Target:
+    return Target(
+        foothold=programs.foothold,
+        module=build.module(kernel),
+        redis=lab.main_pid(guest, "redis-server"),
+        sshd=lab.main_pid(guest, "ssh"),
+    )
+
+
+def _tell(console: Console, outcome: Outcome) -> None:
+    attempt = outcome.attempt
+    console.print(
+        f"{attempt.step:>3}  {attempt.what:60} {outcome.error:8} {word(outcome)}  {rule_of(outcome)}",
+        soft_wrap=True,
+    )
+
+
+def _wait_until_served(port: int) -> None:
+    deadline = time.monotonic() + READY_SECONDS
+    while True:
+        try:
+            http_request(port, "GET", "/healthz")
+            return
+        except Exception:  # it will say what is wrong when the time is over
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.3)
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
