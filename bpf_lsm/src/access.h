@@ -44,10 +44,13 @@ static __always_inline bool one_name(struct inode *inode)
 	return inode->i_nlink <= 1 || S_ISDIR(inode->i_mode);
 }
 
-/* The class of a name: from the inode's cache if that was taken through this very name, else resolved. */
-static __always_inline int classify(struct request *request, struct dentry *dentry)
+/*
+ * The class of a name: from the inode's cache if that was taken through this very name, else resolved. Returns 0 or
+ * the builtin rule that says why there is none. `inode` is the name's own, or NULL.
+ */
+static __always_inline int classify(struct request *request, struct dentry *dentry, struct inode *inode,
+				    struct inode *directory, bool trusted)
 {
-	struct inode *inode = dentry->d_inode;
 	__u64 epoch = *(volatile __u64 *)&request->switches->epoch;
 	struct scratch *scratch;
 
@@ -65,14 +68,14 @@ static __always_inline int classify(struct request *request, struct dentry *dent
 	scratch = get_scratch();
 	if (!scratch)
 		return RULE_SCRATCH;
-	if (!resolve(dentry, scratch, request->image, request->switches)) {
+	if (!resolve(dentry, inode ? inode : directory, scratch, request->image, request->switches, trusted)) {
 		request->flags = scratch->walk.flags;
 		return request->flags & OBJECT_NO_PATH ? RULE_NO_PATH : RULE_UNRESOLVED_PATH;
 	}
 	request->flags = scratch->walk.flags;
 	request->state = scratch->walk.state;
 	request->class = own_class(request->image, request->state);
-	if (inode && one_name(inode) && !request->is_new && !request->switches->no_cache &&
+	if (inode && one_name(inode) && !request->is_new && scratch->walk.may_cache &&
 	    !*(volatile __u32 *)&request->switches->moving &&
 	    !(request->flags & (OBJECT_VOLATILE | OBJECT_DELETED)) &&
 	    epoch == *(volatile __u64 *)&request->switches->epoch)
@@ -81,9 +84,8 @@ static __always_inline int classify(struct request *request, struct dentry *dent
 }
 
 /* What a protected name of the same file denies, whatever this name would allow. */
-static __always_inline __u64 judge_alias(struct request *request, struct dentry *dentry)
+static __always_inline __u64 judge_alias(struct request *request, struct inode *inode)
 {
-	struct inode *inode = dentry->d_inode;
 	struct alias_key key = {};
 	struct alias *alias;
 	__u32 slot, class;
@@ -112,26 +114,39 @@ static __always_inline int conclude(struct request *request, struct dentry *dent
 	return (verdict >> 24) & 1;
 }
 
-/* Is it denied? classify()'s answers stay in the request. */
-static __noinline int check_name(struct request *request, struct dentry *dentry)
+static __always_inline int check_object(struct request *request, struct dentry *dentry, struct inode *inode,
+					struct inode *directory, bool trusted)
 {
 	__u64 verdict = 0;
 	int rule;
 
 	request->want = opaque(request->want, request->switches);
 	request->is_new = opaque(request->is_new, request->switches);
-	rule = opaque(classify(request, dentry), request->switches);
-
+	rule = opaque(classify(request, dentry, inode, directory, trusted), request->switches);
 	if (!rule) {
 		verdict = judge_class(request->image, &request->subject, request->class, request->flags,
 				      request->want);
 		if (!verdict)
-			verdict = judge_alias(request, dentry);
+			verdict = judge_alias(request, inode);
 	} else if (rule != RULE_NO_PATH || request->want & (BIT(RIGHT_EXECUTE) | BIT(RIGHT_MAP_EXEC))) {
 		/* memfd, pipes, shared memory: data may pass, programs may not. */
 		verdict = judge_builtin(&request->subject, rule, lowest_bit(request->want));
 	}
 	return conclude(request, dentry, verdict);
+}
+
+/* Is it denied? 1: yes. classify()'s answers stay in the request. */
+static __noinline int check_name(struct request *request, struct dentry *dentry)
+{
+	struct dentry *parent = dentry->d_parent;
+
+	return check_object(request, dentry, dentry->d_inode, parent->d_inode, true);
+}
+
+/* The same for an open file; kernel_fixes.h says what is different. */
+static __noinline int check_file(struct request *request, struct file *file)
+{
+	return check_object(request, file->f_path.dentry, file->f_inode, NULL, path_of_file_is_trusted());
 }
 
 /* An abstract unix name: '@' and its bytes, which may be any. */

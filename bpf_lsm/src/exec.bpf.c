@@ -104,7 +104,7 @@ int BPF_PROG(bprm_check, struct linux_binprm *bprm)
 		verdict = judge_builtin(&request.subject, RULE_UNIDENTIFIED_PROGRAM, RIGHT_EXECUTE);
 		return answer(conclude(&request, dentry, verdict), -EACCES);
 	}
-	if (check_name(&request, dentry))
+	if (check_file(&request, file))
 		return deny(-EACCES);
 	if (!(request.subject.row_flags & ROW_CONFINED))
 		return 0;
@@ -243,7 +243,7 @@ static __always_inline int check_code(struct request *request, struct file *file
 		return 0;
 	identity = known_identity(inode, request->switches);
 	request->attempt.target = identity;
-	if (check_name(request, dentry))
+	if (check_file(request, file))
 		return 1;
 	if (identity || !(request->subject.row_flags & ROW_CONFINED))
 		return 0;
@@ -270,7 +270,7 @@ int mmap_check(unsigned long long *ctx)
 			return 0;
 		if (!begin(&request, OP_MMAP, BIT(RIGHT_WRITE)))
 			return 0;
-		return answer(check_name(&request, file->f_path.dentry), -EACCES);
+		return answer(check_file(&request, file), -EACCES);
 	}
 	if (!begin(&request, OP_MMAP, BIT(RIGHT_MAP_EXEC)))
 		return 0;

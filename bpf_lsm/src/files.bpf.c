@@ -73,7 +73,7 @@ int BPF_PROG(file_open, struct file *file)
 		return 0;
 	request.attempt.detail = flags;
 	request.is_new = mode & FMODE_CREATED;
-	return answer(check_name(&request, file->f_path.dentry), -EACCES);
+	return answer(check_file(&request, file), -EACCES);
 }
 
 SEC("lsm/file_fcntl")
@@ -85,7 +85,7 @@ int BPF_PROG(file_fcntl, struct file *file, unsigned int cmd, unsigned long arg)
 		return 0;
 	if (!begin(&request, OP_FCNTL, BIT(RIGHT_WRITE)))
 		return 0;
-	return answer(check_name(&request, file->f_path.dentry), -EACCES);
+	return answer(check_file(&request, file), -EACCES);
 }
 
 static __always_inline int check_ioctl(struct file *file, unsigned int cmd)
@@ -103,7 +103,7 @@ static __always_inline int check_ioctl(struct file *file, unsigned int cmd)
 	if (!begin(&request, OP_IOCTL, want))
 		return 0;
 	request.attempt.detail = cmd;
-	return answer(check_name(&request, file->f_path.dentry), -EACCES);
+	return answer(check_file(&request, file), -EACCES);
 }
 
 SEC("lsm/file_ioctl")

@@ -53,4 +53,17 @@ static __always_inline struct mount *next_mount(struct super_block *sb, struct m
 	return (void *)next - bpf_core_field_offset(struct mount, mnt_instance);
 }
 
+/*
+ * 6.19 put file->f_path into a union. The verifier trusts no pointer that was read through a union, so from a file
+ * the dentry can be read but not be given to the inode storage helpers.
+ */
+struct file___union {
+	struct path __f_path;
+} KERNEL_TYPE;
+
+static __always_inline bool path_of_file_is_trusted(void)
+{
+	return !bpf_core_field_exists(struct file___union, __f_path);
+}
+
 #endif

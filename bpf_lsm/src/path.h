@@ -178,10 +178,13 @@ static long climb_mounts(__u32 i, struct walk_context *context)
 
 static __always_inline bool is_own_proc_directory(struct inode *inode)
 {
-	const struct proc_inode *proc = (void *)inode - bpf_core_field_offset(struct proc_inode, vfs_inode);
+	const struct proc_inode *proc;
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct pid *pid = NULL;
 
+	if (!inode)
+		return false;
+	proc = (void *)inode - bpf_core_field_offset(struct proc_inode, vfs_inode);
 	bpf_core_read(&pid, sizeof(pid), &proc->pid);
 	return pid && (pid == task->thread_pid || pid == task->signal->pids[1 /* PIDTYPE_TGID */]);
 }
@@ -196,7 +199,20 @@ struct climb {
 	__u64 epoch;
 };
 
-static long climb_step(__u32 i, struct climb *climb)
+static __always_inline bool use_known_state(struct climb *climb, struct inode *inode, struct dentry *dentry)
+{
+	struct walk *walk = &climb->scratch->walk;
+	struct object *known = bpf_inode_storage_get(&objects, inode, 0, 0);
+
+	if (!known || known->epoch != climb->epoch || known->dentry != (__u64)dentry)
+		return false;
+	walk->state = known->state;
+	walk->flags |= known->flags;
+	walk->done = 1;
+	return true;
+}
+
+static __always_inline long climb_one(struct climb *climb, bool trusted)
 {
 	struct scratch *scratch = climb->scratch;
 	struct walk *walk = &scratch->walk;
@@ -204,16 +220,9 @@ static long climb_step(__u32 i, struct climb *climb)
 	bool is_root = parent == dentry;
 	__u32 depth = walk->depth;
 
-	if (walk->use_cache && (depth || is_root) && (is_root || !walk->is_proc)) {
-		struct object *known = bpf_inode_storage_get(&objects, dentry->d_inode, 0, 0);
-
-		if (known && known->epoch == climb->epoch && known->dentry == (__u64)dentry) {
-			walk->state = known->state;
-			walk->flags |= known->flags;
-			walk->done = 1;
-			return 1;
-		}
-	}
+	if (trusted && walk->use_cache && depth && (is_root || !walk->is_proc) &&
+	    use_known_state(climb, dentry->d_inode, dentry))
+		return 1;
 	if (is_root) {
 		walk->at_root = 1;
 		return 1;
@@ -228,8 +237,22 @@ static long climb_step(__u32 i, struct climb *climb)
 	return 0;
 }
 
-/* Upwards to a directory whose state is known, through the mounts if there is none in the object's file system. */
-static __always_inline void climb(struct dentry *dentry, struct walk_context *context, __u64 epoch)
+static long climb_trusted(__u32 i, struct climb *climb)
+{
+	return climb_one(climb, true);
+}
+
+static long climb_untrusted(__u32 i, struct climb *climb)
+{
+	return climb_one(climb, false);
+}
+
+/*
+ * Upwards to a directory whose state is known, through the mounts if there is none in the object's file system.
+ * `top` is the root of that file system if the caller can name it by a trusted pointer, else NULL.
+ */
+static __always_inline void climb(struct dentry *dentry, struct dentry *top, struct walk_context *context, __u64 epoch,
+				  bool trusted)
 {
 	struct walk *walk = &context->scratch->walk;
 	struct climb climb = {
@@ -242,13 +265,18 @@ static __always_inline void climb(struct dentry *dentry, struct walk_context *co
 		walk->is_proc = 1;
 		walk->flags |= OBJECT_VOLATILE;
 	}
-	bpf_loop(MAX_DEPTH + 1, climb_step, &climb, 0);
+	if (trusted)
+		bpf_loop(MAX_DEPTH + 1, climb_trusted, &climb, 0);
+	else
+		bpf_loop(MAX_DEPTH + 1, climb_untrusted, &climb, 0);
 	if (walk->done)
 		return;
 	if (!walk->at_root) {
 		walk->flags |= OBJECT_UNRESOLVED;
 		return;
 	}
+	if (top && walk->use_cache && climb.dentry == top && use_known_state(&climb, top->d_inode, top))
+		return;
 	walk->root_depth = walk->depth;
 	walk->dentry = (__u64)climb.dentry;
 	walk->state = context->image->start;
@@ -336,13 +364,14 @@ static __always_inline void remember(const struct image_header *image, struct in
 
 /*
  * The state of an object's canonical path, in scratch->walk.state, with its flags. Returns false if there is none:
- * flags say why.
+ * flags say why. `inode` is the object's own, or that of the directory it is in.
  */
-static __noinline bool resolve(struct dentry *dentry, struct scratch *scratch, const struct image_header *image,
-			       struct control *switches)
+static __always_inline bool resolve(struct dentry *dentry, struct inode *inode, struct scratch *scratch,
+				    const struct image_header *image, struct control *switches, bool trusted)
 {
 	struct walk_context context = { .scratch = scratch, .image = image };
 	struct walk *walk = &scratch->walk;
+	struct dentry *top = inode ? inode->i_sb->s_root : NULL;
 	__u64 epoch = *(volatile __u64 *)&switches->epoch;
 
 	count(COUNT_COLD);
@@ -354,7 +383,7 @@ static __noinline bool resolve(struct dentry *dentry, struct scratch *scratch, c
 	if (!dentry->d_hash.pprev && dentry->d_parent != dentry)
 		walk->flags |= OBJECT_DELETED;
 
-	climb(dentry, &context, epoch);
+	climb(dentry, top, &context, epoch, trusted);
 	if (walk->flags & (OBJECT_UNRESOLVED | OBJECT_NO_PATH)) {
 		if (walk->flags & OBJECT_UNRESOLVED)
 			count(COUNT_UNRESOLVED);
@@ -366,20 +395,17 @@ static __noinline bool resolve(struct dentry *dentry, struct scratch *scratch, c
 	if (walk->root_depth == 0)
 		walk->root_state = walk->state;
 
-	if (walk->may_cache && epoch == *(volatile __u64 *)&switches->epoch && !*(volatile __u32 *)&switches->moving) {
-		/* Under /proc the states depend on who asks; only the root's does not. */
-		if (walk->depth && !(walk->flags & OBJECT_VOLATILE)) {
-			struct dentry *parent = dentry->d_parent;
+	/* A change of the tree that began meanwhile may have mixed two paths: this answer is not kept. */
+	if (!walk->may_cache || epoch != *(volatile __u64 *)&switches->epoch || *(volatile __u32 *)&switches->moving)
+		return true;
+	/* Under /proc the states depend on who asks; only the root's does not. */
+	if (trusted && walk->depth && !(walk->flags & OBJECT_VOLATILE)) {
+		struct dentry *parent = dentry->d_parent;
 
-			remember(image, parent->d_inode, parent, walk->parent_state, walk->flags, epoch);
-		}
-		if (walk->at_root && walk->root_depth != NO_ROOT && walk->root_depth > 1 &&
-		    !(walk->flags & OBJECT_VOLATILE)) {
-			struct dentry *top = dentry->d_sb->s_root;
-
-			remember(image, top->d_inode, top, walk->root_state, walk->flags, epoch);
-		}
+		remember(image, parent->d_inode, parent, walk->parent_state, walk->flags, epoch);
 	}
+	if (top && walk->at_root && walk->root_depth != NO_ROOT)
+		remember(image, top->d_inode, top, walk->root_state, walk->flags, epoch);
 	return true;
 }
 
@@ -428,7 +454,7 @@ static __always_inline void describe_path(struct dentry *dentry, struct scratch 
 	__builtin_memset(walk, 0, sizeof(*walk));
 	walk->root_depth = NO_ROOT;
 	walk->init_mnt_ns = switches->init_mnt_ns;
-	climb(dentry, &context, 0);
+	climb(dentry, NULL, &context, 0, false);
 	if (walk->flags & (OBJECT_UNRESOLVED | OBJECT_NO_PATH))
 		event->flags |= EVENT_PATH_UNRESOLVED;
 	if (walk->flags & OBJECT_FOREIGN)

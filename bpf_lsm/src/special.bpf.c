@@ -149,7 +149,7 @@ static __noinline int check_mount_point(struct dentry *dentry, __u16 operation)
 
 	if (!begin(&request, operation, BIT(RIGHT_MOUNT)))
 		return 0;
-	rule = classify(&request, dentry);
+	rule = classify(&request, dentry, dentry->d_inode, NULL, true);
 	if (rule) {
 		verdict = judge_builtin(&request.subject, rule, RIGHT_MOUNT);
 	} else {
