@@ -6,6 +6,7 @@
 #include "agent.bpf.c"
 #include "exec.bpf.c"
 #include "files.bpf.c"
+#include "guard.bpf.c"
 #include "network.bpf.c"
 #include "special.bpf.c"
 

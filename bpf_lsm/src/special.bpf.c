@@ -26,6 +26,7 @@
  * | uring_sqpoll        | io-uring         |                                                             |
  * | key_alloc           | keyring          |                                                             |
  */
+#include "guard.h"
 #include "special.h"
 
 #define CAP_OPT_NOAUDIT 2
@@ -78,6 +79,8 @@ static __always_inline bool same_subject(struct task_struct *task)
 SEC("lsm/ptrace_access_check")
 int BPF_PROG(ptrace_access_check, struct task_struct *child, unsigned int mode)
 {
+	if (mode & PTRACE_MODE_ATTACH && guard_process(child, OP_PTRACE))
+		return deny(-EPERM);
 	/* Reading one's own kind's /proc entries is not tracing. */
 	if (!(mode & PTRACE_MODE_ATTACH) && same_subject(child))
 		return 0;
@@ -95,6 +98,8 @@ int BPF_PROG(task_kill, struct task_struct *target, void *info, int signal)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 
+	if (signal && guard_process(target, OP_KILL))
+		return deny(-EPERM);
 	if (target->tgid == task->tgid || same_subject(target))
 		return 0;
 	return check_special(OP_KILL, SPECIAL_KILL, identity_of(target), target->tgid, signal);
