@@ -173,8 +173,7 @@ class BpfObject:
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """No signal reaches this thread: the verifier gives up (EAGAIN) when one does, and where children end there
-    are many."""
+    """No signal reaches this thread: the verifier gives up (EAGAIN) when one does, as where children end."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     try:
         yield

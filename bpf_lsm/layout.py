@@ -192,7 +192,7 @@ CONTROL: Final = np.dtype(
         ("agent", "<u8"),
         ("catalogue", "<u8"),
         ("no_cache", "<u4"),
-        ("reserved", "<u4"),
+        ("zero", "<u4"),
         ("agent_tgid", "<u4"),
         ("reserved2", "<u4"),
     ]

@@ -27,6 +27,9 @@ class Slots:
         self._map = slots
         self._control = control
         self._grace = grace
+        self._generations: dict[
+            int, int
+        ] = {}  # by slot, as last read or written: reading one copies all of it
         self.capacity = slots.shape.value_size - IMAGE_SLACK
 
     def fill(self, image: bytes) -> int:
@@ -41,7 +44,9 @@ class Slots:
         _GENERATION.pack_into(filled, GENERATION_AT, generation)
         # This slot was in force before the last flip: a program may still be reading it.
         self._grace.wait()
+        self._generations.pop(slot)
         self._map.update(_INDEX.pack(slot), filled)
+        self._generations[slot] = generation
         return slot
 
     def image(self) -> bytes | None:
@@ -62,7 +67,9 @@ class Slots:
         return self._map.lookup(_INDEX.pack(slot)) or bytes(self._map.shape.value_size)
 
     def _generation(self, slot: int) -> int:
-        return int(_GENERATION.unpack_from(self._held(slot), GENERATION_AT)[0])
+        if slot not in self._generations:
+            self._generations[slot] = _GENERATION.unpack_from(self._held(slot), GENERATION_AT)[0]
+        return self._generations[slot]
 
     def _check(self, image: bytes) -> None:
         if len(image) > self.capacity:

@@ -7,7 +7,7 @@
  * |------------|-----------------------------------------------------------------------------|
  * | on_exec    | (tp_btf) counts the execs of everybody: attached or not, and since when      |
  * | emit       | (syscall) writes records to a ring, as many and as large as asked           |
- * | peek       | (tp_btf) looks twice at the image in force: for the process agent_tgid only |
+ * | peek       | (tp_btf) looks long at the image in force:   for the process agent_tgid only |
  * | needless   | (optional) on a tracepoint that no kernel has                               |
  */
 #include "agent.bpf.c"
@@ -104,9 +104,14 @@ int emit(struct emit_args *args)
 	return written;
 }
 
-static long wait_a_little(__u32 index, void *unused)
+struct look {
+	const volatile __u8 *byte;
+	__u8 first;
+};
+
+static long look_again(__u32 index, struct look *look)
 {
-	return 0;
+	return *look->byte != look->first;
 }
 
 /* The image is one repeated byte after its header. A hook that takes its time must not see it change. */
@@ -115,19 +120,18 @@ int BPF_PROG(peek)
 {
 	struct control *switches = get_control();
 	const struct image_header *image;
-	const volatile __u8 *byte;
-	__u8 first;
+	struct look look = {};
 
 	if (!switches || switches->agent_tgid != bpf_get_current_pid_tgid() >> 32)
 		return 0;
 	image = get_image(switches);
 	if (!image)
 		return 0;
-	byte = image_at(image, sizeof(*image));
-	first = *byte;
-	bpf_loop(300000, wait_a_little, NULL, 0);
+	look.byte = image_at(image, sizeof(*image));
+	look.first = *look.byte;
+	bpf_loop(2000000, look_again, &look, 0);
 	count(COUNT_NO_SCRATCH);
-	if (first != *byte)
+	if (*look.byte != look.first)
 		count(COUNT_UNRESOLVED);
 	return 0;
 }
