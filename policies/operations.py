@@ -205,7 +205,7 @@ class Operations:
         return self.judge(where, Right.CONNECT)
 
     def unix_listen(self, where: AnyName) -> Verdict:
-        """bind(2) to a path, which creates it (one question, when its node is made); or to an abstract name."""
+        """bind(2) to a path, which creates it: one question for both; or to an abstract name."""
         if name(where).path.startswith(b"@"):
             return self.judge(where, Right.LISTEN)
         return self.judge(where, Right.CREATE, Right.LISTEN)

@@ -23,7 +23,7 @@ def check(compiled: Compiled, known: Collection[str] | None = None) -> list[Issu
     any other counts as unidentified (None: it can vouch for all).
     """
     subject = Subject(compiled, Evaluator(compiled.image), known)
-    found = {issue: None for validator in VALIDATORS for issue in validator(subject)}
+    found = {issue: None for validator in VALIDATORS for issue in validator.run(subject)}
     return sorted(
         found, key=lambda issue: (issue.severity.value, issue.place.path, issue.place.line, issue.code)
     )

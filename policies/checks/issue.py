@@ -46,7 +46,22 @@ class Subject:
     known: Collection[str] | None = None
 
 
-Validator = Callable[[Subject], Iterator[Issue]]
+@dataclass(frozen=True, slots=True)
+class Validator:
+    """One check, the codes of what it can find, and what these mean."""
+
+    codes: tuple[str, ...]
+    meaning: str
+    run: Callable[[Subject], Iterator[Issue]]
+
+
+def validator(*codes: str) -> Callable[[Callable[[Subject], Iterator[Issue]]], Validator]:
+    """Make a function a Validator; its docstring says what its findings mean."""
+
+    def make(run: Callable[[Subject], Iterator[Issue]]) -> Validator:
+        return Validator(codes, (run.__doc__ or "").splitlines()[0], run)
+
+    return make
 
 
 def warning(code: str, message: str, place: Place, hint: str = "") -> Issue:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from policies.checks.issue import Issue, Subject, Validator, warning
+from policies.checks.issue import Issue, Subject, Validator, validator, warning
 from policies.model import Effect, ExecRule, FileRule, Located, Mode, Policy, Word
 from policies.pattern import Pattern, literal
 from policies.special import TABLE, TOTAL_CAPABILITIES
@@ -38,6 +38,7 @@ SYSTEM: Final = frozenset({"bin", "boot", "dev", "etc", "lib", "proc", "root", "
 PRIVILEGED_PORTS: Final = 1024
 
 
+@validator("never-matches")
 def aliases(subject: Subject) -> Iterator[Issue]:
     """Patterns below a symbolic link never match: what is judged is the canonical path."""
     documents = subject.compiled.documents
@@ -61,6 +62,7 @@ def _aliases(rule: Located, patterns: Iterable[Pattern]) -> Iterator[Issue]:
                     yield warning("never-matches", message, rule.place, f'write "{instead}"')
 
 
+@validator("process-number")
 def process_numbers(subject: Subject) -> Iterator[Issue]:
     """A process directory by number is another process tomorrow."""
     for rule, patterns in _patterns(subject.compiled.documents.policies):
@@ -73,6 +75,7 @@ def process_numbers(subject: Subject) -> Iterator[Issue]:
                     yield warning("process-number", message, rule.place, hint)
 
 
+@validator("broad")
 def broad(subject: Subject) -> Iterator[Issue]:
     """Rights to change everything, or everything of the system's; programs of any path."""
     for policy in subject.compiled.documents.policies:
@@ -122,6 +125,7 @@ def _words(rule: FileRule) -> str:
     return ", ".join(sorted(word.value for word in rule.rights))
 
 
+@validator("unsigned")
 def unsigned(subject: Subject) -> Iterator[Issue]:
     """Waivers of the credential: whoever can write there can run there."""
     for policy in subject.compiled.documents.policies:
@@ -134,6 +138,7 @@ def unsigned(subject: Subject) -> Iterator[Issue]:
                 yield warning("unsigned", message, rule.place, "sign them: menshen identity sign FILE")
 
 
+@validator("mighty", "no-capability")
 def mighty(subject: Subject) -> Iterator[Issue]:
     """Special rights and capabilities that amount to the whole host, and words without their capability."""
     for policy in subject.compiled.documents.policies:
@@ -158,6 +163,7 @@ def mighty(subject: Subject) -> Iterator[Issue]:
             yield warning("mighty", message, place, "find the narrower capability that the program needs")
 
 
+@validator("no-create", "no-capability")
 def listening(subject: Subject) -> Iterator[Issue]:
     """Listeners that would fail for another right: low ports, and socket paths that nobody may create."""
     for policy in subject.compiled.documents.policies:
@@ -188,6 +194,7 @@ def _covered(pattern: Pattern, creates: set[str]) -> bool:
     return path in creates or any("*" in each and path.startswith(each.split("*")[0]) for each in creates)
 
 
+@validator("audited-rule")
 def audited_rules(subject: Subject) -> Iterator[Issue]:
     """A deny in audit where the default denial is enforced, or the other way round, is easily misread."""
     for policy in subject.compiled.documents.policies:

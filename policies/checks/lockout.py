@@ -8,7 +8,7 @@ from functools import cache
 from typing import Final
 
 from policies import nodes, shape
-from policies.checks.issue import Issue, Severity, Subject
+from policies.checks.issue import Issue, Severity, Subject, validator
 from policies.compile.assemble import CAPABILITIES
 from policies.endpoint import TCP, encode
 from policies.errors import PolicyErrors
@@ -75,6 +75,7 @@ def essentials() -> tuple[Essential, ...]:
     return tuple(found)
 
 
+@validator("lock-out")
 def lockouts(subject: Subject) -> Iterator[Issue]:
     """An error for every rule that would deny an essential access, with its first victim."""
     evaluator = subject.evaluator

@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from policies.checks.issue import Issue, Subject, Validator, warning
+from policies.checks.issue import Issue, Subject, Validator, validator, warning
 from policies.image import Right
 from policies.model import Effect, ExecRule, FileRule, NetworkRule, Policy, Rule, Word
 
@@ -46,6 +46,7 @@ class _Tables:
         return [number for number in found if number]
 
 
+@validator("idle")
 def idle(subject: Subject) -> Iterator[Issue]:
     """Rules that decide nothing: wherever they match, an earlier rule or a deny does."""
     tables = _Tables(subject)
@@ -78,6 +79,7 @@ def _targets(rule: Rule) -> Sequence[str]:
     return tuple(map(str, rule.paths))
 
 
+@validator("exec-as")
 def contradictory_exec(subject: Subject) -> Iterator[Issue]:
     """Programs that one rule runs as self and another as own: the first rule wins."""
     for policy in subject.compiled.documents.policies:
@@ -105,6 +107,7 @@ def _contradictions(subject: Subject, policy: Policy) -> Iterator[Issue]:
                 )
 
 
+@validator("repeated")
 def repeated(subject: Subject) -> Iterator[Issue]:
     """The same pattern twice for the same right."""
     for policy in subject.compiled.documents.policies:
