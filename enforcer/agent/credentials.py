@@ -7,9 +7,10 @@ found by searching. The kernel's table is always made to equal what holds now, i
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,7 +49,7 @@ class Credentials:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._places = places
-        self._folders = [Path(folder) for folder in folders]
+        self._folders = tuple(folders)
         self._memory = scan.Memory()
         self._names = names
         self._clock = clock
@@ -56,12 +57,15 @@ class Credentials:
         self._trust = Trust()
         self.catalogue = Catalogue()
 
-    def load(self) -> tuple[Problem, ...]:
-        """Read everything anew. What cannot be read is a problem, and its part of the old stays in force."""
-        with self._lock:
-            return self._load()
+    def load(self, *, search: bool = True) -> tuple[Problem, ...]:
+        """Read everything anew. What cannot be read is a problem, and its part of the old stays in force.
 
-    def _load(self) -> tuple[Problem, ...]:
+        Without `search` only the catalogue file and the trust roots: enough to begin with, not to `push`.
+        """
+        with self._lock:
+            return self._load(search)
+
+    def _load(self, search: bool) -> tuple[Problem, ...]:
         problems: list[Problem] = []
         now = self._clock()
         fresh = Catalogue()
@@ -76,10 +80,11 @@ class Credentials:
             self._trust = trust_file.load([folder]) if folder.is_dir() else Trust()
         except IdentityError as error:
             problems.append(_problem(error))
-        found = scan.scan(self._folders, self._trust, self._memory, now=now)
-        conflicts = scan.refresh(fresh, found)
-        problems += [Problem(str(refused), str(refused.path), warning=True) for refused in found.refused]
-        problems += [Problem(str(conflict), conflict.refused.path, warning=True) for conflict in conflicts]
+        if search:
+            found = scan.scan(_without_ours(self._folders), self._trust, self._memory, now=now)
+            conflicts = scan.refresh(fresh, found)
+            problems += [Problem(str(refused), str(refused.path), warning=True) for refused in found.refused]
+            problems += [Problem(str(clash), clash.refused.path, warning=True) for clash in conflicts]
         fresh.expire(now)
         scan.withdraw(fresh, self._trust, now)
         try:
@@ -119,6 +124,16 @@ class Credentials:
     def next_expiry(self) -> int | None:
         """When the next credential lapses."""
         return self.catalogue.next_expiry()
+
+
+def _without_ours(folders: Iterable[str]) -> Iterator[Path]:
+    """The folders, without Menshen's own environment: it has thousands of files and no statements."""
+    ours = Path(sys.prefix)
+    for folder in map(Path, folders):
+        if folder in ours.parents and folder.is_dir():
+            yield from (path for path in folder.iterdir() if path != ours and path not in ours.parents)
+        elif folder != ours:
+            yield folder
 
 
 def _problem(error: IdentityError) -> Problem:

@@ -62,6 +62,7 @@ class Agent:
         self._settings = settings
         self._compiler = compiler
         self._self_fault = self_fault
+        self._scanned = 0.0
         self._ended = threading.Event()
         self._is_off = False
         for folder in (places.state, places.run, places.log, places.policies, places.trust):
@@ -101,20 +102,25 @@ class Agent:
     # Start and end
 
     def start(self, *, adopted: bool) -> None:
-        """Bring everything up. `adopted`: the gate was running already, with its own image and labels."""
-        problems = self.credentials.load()
-        say(problems)
-        change = self.credentials.push(self.gate)
-        log.info("%d identities by digest (%d new, %d gone)", change.total, change.added, change.removed)
-        self._adopt_tasks()
+        """Bring everything up. `adopted`: the gate was running already, with its own image and labels.
+
+        Then the kernel has its identities too, and searching for signed programs can wait until we answer.
+        """
+        adopted = adopted and self.gate.image() is not None  # else a former agent ended while it began
+        say(self.credentials.load(search=not adopted))
         if adopted:
             self.tallies.adopt(self.gate.generation)
+        else:
+            change = self.credentials.push(self.gate)
+            log.info("%d identities by digest", change.total)
+            self._adopt_tasks()
         self.policy.boot()
         if self.policy.fault:
             self.journal.notice(f"the policies on disk are not in force: {self.policy.fault}")
         self._arm()
         for reader in self._readers:
             reader.start()
+        self._scanned = 0.0 if adopted else time.time()
         self._server.start()
         self.journal.notice(
             f"the agent {'took over a running gate' if adopted else 'started'}, "
@@ -188,26 +194,21 @@ class Agent:
     # What time brings
 
     def tick(self) -> None:
-        """Take away what has expired."""
+        """Do what is due: take away what has expired, and from time to time search for signed programs."""
+        now = time.time()
+        if now >= self._scanned + self._settings.rescan:
+            self._scanned = now
+            say(self.credentials.load())
+        elif self.due() > 0:
+            return
         change = self.credentials.push(self.gate, self.journal)
         if change.added or change.removed:
             log.info("credentials: %d new, %d gone", change.added, change.removed)
             self.journal.notice(f"programs with an identity: {change.added} new, {change.removed} gone")
 
-    def rescan(self) -> tuple[Problem, ...]:
-        """Look at the host again."""
-        problems = self.credentials.load()
-        self.tick()
-        return problems
-
-    @property
-    def rescan_every(self) -> float:
-        """Seconds between two searches."""
-        return self._settings.rescan
-
-    def due(self, last_scan: float) -> float:
+    def due(self) -> float:
         """Seconds until something is to be done."""
-        moments = [last_scan + self._settings.rescan]
+        moments = [self._scanned + self._settings.rescan]
         if (expiry := self.credentials.next_expiry()) is not None:
             moments.append(expiry)
         return max(0.0, min(moments) - time.time())

@@ -86,13 +86,15 @@ class Report:
         if current is None:
             return []
         fired = self._agent.tallies.rows(len(current.subjects))
+        named = {subject.identity for subject in current.subjects}
+        unconfined = sum(count for identity, count in tasks.items() if identity not in named)
         return [
             pb.SubjectTally(
                 subject=subject.name,
                 confined=subject.confined,
                 denied=fired.get(row, (0, 0))[0],
                 would_deny=fired.get(row, (0, 0))[1],
-                tasks=tasks.get(subject.identity, 0) if row else 0,
+                tasks=tasks.get(subject.identity, 0) if row else unconfined,
             )
             for row, subject in enumerate(current.subjects)
             if subject.confined or row in fired

@@ -124,16 +124,11 @@ def _serve(agent: Agent) -> None:
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
     interval = watchdog_interval() or 30.0
-    scanned = time.time()
-    while not agent.ended.wait(min(interval, agent.due(scanned) + 0.1)):
+    while not agent.ended.wait(min(interval, agent.due() + 0.1)):
         if agent.well():
             notify("WATCHDOG=1")
         try:
-            if time.time() >= scanned + agent.rescan_every:
-                scanned = time.time()
-                agent.rescan()
-            elif agent.due(scanned) == 0:
-                agent.tick()
+            agent.tick()
         except Exception:  # whatever it was: enforcement and the API go on
             log.exception("looking at the host failed")
     if agent.is_off:
