@@ -125,6 +125,7 @@ class Shape:
         properties: Mapping[str, Schema] = schema.get("properties", {})
         unsupported: Mapping[str, str] = schema.get("x-unsupported", {})
         fine = True
+        meant: set[str] = set()
         for key, value in node.entries.items():
             if key in properties:
                 fine &= self.check(value, properties[key], key)
@@ -132,9 +133,10 @@ class Shape:
                 fine &= self.fault(value, f'"{key}" cannot stand in {what}', node.keys[key], unsupported[key])
             elif schema.get("additionalProperties") is False:
                 hint = suggestion(key, properties)
+                meant.add(hint.removeprefix("did you mean ").rstrip("?"))
                 fine &= self.fault(value, f'unknown field "{key}" in {what}', node.keys[key], hint)
         for key in schema.get("required", ()):
-            if key not in node.entries:
+            if key not in node.entries and key not in meant:
                 known = properties.get(key, {})
                 known = resolve(known["$ref"]) if "$ref" in known else known
                 example = known.get("x-example")
@@ -166,7 +168,7 @@ class Shape:
         value = node.value
         if "const" in schema and value != schema["const"]:
             return self.fault(
-                node, f"{what} is {value!r} and must be {schema['const']!r}", node.place, _write(what, schema)
+                node, f"{what} must be {_const(schema)}", node.place, f"write {what}: {_const(schema)}"
             )
         if isinstance(value, bool) or value is None:
             return True
@@ -190,6 +192,6 @@ class Shape:
         return True
 
 
-def _write(what: str, schema: Schema) -> str:
+def _const(schema: Schema) -> str:
     value = schema["const"]
-    return f"write {what}: {str(value).lower() if isinstance(value, bool) else value}"
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,7 +1,7 @@
-"""Random policies and random accesses, from a seed: for unit tests here and for guests that run the same accesses.
+"""Random policies and accesses, from a seed: for unit tests, and for guests that run the same accesses.
 
-Everything lies in a `World`: a small tree of names, some identities, endpoints and sockets. It is small on purpose, so
-that rules overlap and accesses hit them. The same seed and world make the same policies and accesses.
+Everything lies in a `World`: a small tree of names, some identities, endpoints and sockets. It is small, so that
+rules overlap and accesses hit them. The same seed and world make the same policies and accesses.
 """
 
 from __future__ import annotations
@@ -57,7 +57,9 @@ class World:
         """Every directory, parents first; the root of the world is the first."""
         found = [self.root]
         for level in range(1, self.depth + 1):
-            found += ["/".join((self.root, *names)) for names in itertools.product(self.folders, repeat=level)]
+            found += [
+                "/".join((self.root, *names)) for names in itertools.product(self.folders, repeat=level)
+            ]
         return found
 
     def existing_files(self) -> list[str]:
@@ -90,7 +92,7 @@ class Do(Enum):
 
 @dataclass(frozen=True)
 class Access:
-    """One access by a subject. `path` is absolute and canonical; `other` the second path of rename and link."""
+    """One access by a subject. `path` is canonical; `other` the second path of rename and link."""
 
     subject: str | None
     """An identity, or None for a program without a credential."""
@@ -107,19 +109,24 @@ class Access:
     port: int = 0
 
 
-def make_policies(rng: random.Random, world: World, *, policies: int = 3, rules: int = 6, base: bool = False) -> str:
-    """One text with Policies for some of the world's identities, perhaps the unidentified, and Protections."""
+def make_policies(
+    rng: random.Random, world: World, *, policies: int = 3, rules: int = 6, base: bool = False
+) -> str:
+    """Policies for some of the world's identities, perhaps the unidentified, and Protections."""
     subjects: list[str | None] = [*rng.sample(world.identities, min(policies, len(world.identities)))]
     if rng.random() < 0.5:
         subjects.append(None)
     documents = [
-        _policy(rng, world, number, subject, rng.randint(0, rules), base) for number, subject in enumerate(subjects)
+        _policy(rng, world, number, subject, rules=rng.randint(0, rules), base=base)
+        for number, subject in enumerate(subjects)
     ]
     documents += [_protection(rng, world, number) for number in range(rng.randint(0, 3))]
     return "\n---\n".join(documents) + "\n"
 
 
-def _policy(rng: random.Random, world: World, number: int, subject: str | None, rules: int, base: bool) -> str:
+def _policy(
+    rng: random.Random, world: World, number: int, subject: str | None, *, rules: int, base: bool
+) -> str:
     who = f"{{identity: {subject}}}" if subject else "{unidentified: true}"
     lines = [
         "apiVersion: menshen/v1",
@@ -213,7 +220,15 @@ def _network(rng: random.Random, world: World) -> str:
     if ":" in address:
         return rng.choice((address, "::/0", "::/127"))
     first, second, third, _ = address.split(".")
-    return rng.choice((address, "0.0.0.0/0", f"{first}.0.0.0/8", f"{first}.{second}.0.0/16", f"{first}.{second}.{third}.0/30"))
+    return rng.choice(
+        (
+            address,
+            "0.0.0.0/0",
+            f"{first}.0.0.0/8",
+            f"{first}.{second}.0.0/16",
+            f"{first}.{second}.{third}.0/30",
+        )
+    )
 
 
 def _socket_pattern(rng: random.Random, world: World) -> str:
@@ -308,9 +323,7 @@ def judge(evaluator: Evaluator, access: Access) -> Verdict:
     path, other = access.path, access.other
     match access.do:
         case Do.OPEN | Do.LIST:
-            return operations.open(
-                path, access.flags, is_directory=access.is_directory, exists=access.exists
-            )
+            return operations.open(path, access.flags, is_directory=access.is_directory, exists=access.exists)
         case Do.CREATE:
             return operations.create(path)
         case Do.MKDIR:

@@ -8,7 +8,9 @@ from policies import Compiled, Evaluator, Operations, compile_documents, parse_t
 from policies.errors import PolicyError, PolicyErrors
 
 
-def policy(body: str, *, subject: str = "{identity: test/app}", name: str = "app", mode: str = "enforce") -> str:
+def policy(
+    body: str, *, subject: str = "{identity: test/app}", name: str = "app", mode: str = "enforce"
+) -> str:
     """A Policy document with `body` as the rest of its spec; no base policy unless the body says so."""
     head = f"""\
         apiVersion: menshen/v1

@@ -1,6 +1,6 @@
 """The language's meaning, spelt out on the model without tables or automata: slow, plain, to compare with.
 
-Patterns are translated to regular expressions from their text; verdicts are found by asking every rule in turn.
+Patterns are translated to regular expressions from their text; verdicts are found by asking every rule.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from policies.model import (
     Rule,
     Word,
 )
+from policies.pattern import Pattern
 
 FULL = "full"
 LISTING = "listing"
@@ -122,7 +123,7 @@ def _regex(text: str, abstract: bool) -> bytes:
 
 @cache
 def _characters(expression: str) -> bytes:
-    """A class of characters as an expression over their UTF-8 bytes. Only a sample of Unicode is looked at."""
+    """A class of characters as an expression over their UTF-8 bytes, for ASCII and a sample."""
     chosen = re.compile(expression)
     singles = bytes(code for code in range(0x80) if chosen.fullmatch(chr(code)))
     several = [char.encode() for char in SAMPLE if chosen.fullmatch(char)]
@@ -168,7 +169,7 @@ class Answer:
     place: Place | None
 
 
-BITS = {
+BITS: dict[Word, set[Right]] = {
     Word.READ: {Right.READ, Right.LIST},
     Word.WRITE: {Right.WRITE, Right.APPEND},
     **{word: {Right[word.name]} for word in Word if word not in (Word.READ, Word.WRITE)},
@@ -180,6 +181,7 @@ def _rights(words: frozenset[Word]) -> set[Right]:
 
 
 def _match(rule: Rule | Protection, what: bytes) -> str:
+    patterns: tuple[Pattern | None, ...]
     if isinstance(rule, NetworkRule):
         if rule.endpoint is not None:
             return FULL if matches_endpoint(rule.endpoint, what) else ""
@@ -231,7 +233,7 @@ def decide(
     rules: list[Rule] = []
     if policy is not None:
         rules = [*policy.rules, *(base if policy.base else ())]
-    denials = _denials(documents, policy, rules, subject, what, right, foreign)
+    denials = _denials(documents, (policy, rules), subject, what, right, foreign=foreign)
     enforced = [place for mode, place in denials if mode is Mode.ENFORCE]
     audited = [place for mode, place in denials if mode is Mode.AUDIT]
     allowing = [rule for rule in rules if _allows(rule) and _grants(rule, what, right)]
@@ -255,14 +257,15 @@ def _grants(rule: Rule, what: bytes, right: Right) -> bool:
 
 def _denials(
     documents: Documents,
-    policy: Policy | None,
-    rules: list[Rule],
+    of: tuple[Policy | None, list[Rule]],
     subject: str | None,
     what: bytes,
     right: Right,
+    *,
     foreign: bool,
 ) -> list[tuple[Mode, Place]]:
-    """Explicit denials in their order."""
+    """Explicit denials in their order; `of` is the subject's policy and its rules."""
+    policy, rules = of
     found: list[tuple[Mode, Place]] = []
     by_reading = False
     if right is Right.MAP_EXEC and policy is not None:

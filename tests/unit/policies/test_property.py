@@ -93,7 +93,7 @@ def test_what_is_below_a_directory_is_never_overlooked(rng: random.Random) -> No
 @given(randoms())
 @SLOW
 def test_a_renamed_directory_gives_its_subject_nothing_new(rng: random.Random) -> None:
-    """Whatever an enforced rename of a directory allows, each file below had every right it has afterwards."""
+    """What a rename of a directory allows: each file below had every right that it has afterwards."""
     text = make_policies(rng, WORLD, rules=6)
     evaluator = Evaluator(compile_documents(parse_text(text)).image)
     for access in make_accesses(rng, WORLD, 60):
