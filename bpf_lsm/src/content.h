@@ -26,6 +26,8 @@ static __always_inline void content_changes(struct inode *inode)
 /* File systems whose content changes only through this kernel's own hooks. Others give no identity. */
 static __always_inline bool content_is_ours(struct super_block *sb)
 {
+	if (sb->s_flags & SB_KERNMOUNT) /* memfd: its first descriptor writes without being counted as a writer */
+		return false;
 	switch (sb->s_magic) {
 	case 0xef53: /* ext2, ext3, ext4 */
 	case 0x58465342: /* xfs */

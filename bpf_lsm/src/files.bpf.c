@@ -20,6 +20,11 @@
  * | inode_setattr     | attributes: times; voids the digest                                         |
  * | inode_setxattr    | attributes                                                                  |
  * | inode_removexattr | attributes                                                                  |
+ * | inode_set_acl     | (6.2) attributes: ACLs, which until then were extended attributes           |
+ * | inode_remove_acl  | (6.2) attributes                                                            |
+ * | inode_file_setattr | (6.17) attributes: inode flags by file_setattr(2)                          |
+ * | file_truncate     | (6.2) write: ftruncate, which until then came to path_truncate              |
+ * | file_ioctl_compat | (6.8) as file_ioctl, for 32-bit callers                                     |
  * | vfs_rename        | (fentry, fexit) a directory moves: nothing is cached meanwhile              |
  * | path_mount        | (fexit) the mount tree changed: what was cached is void                     |
  * | path_umount       | (fexit) the same                                                            |
@@ -332,6 +337,46 @@ int BPF_PROG(inode_removexattr, void *idmap, struct dentry *dentry)
 {
 	content_changes(dentry->d_inode);
 	return check_simple(dentry, OP_SETXATTR, RIGHT_ATTRIBUTES, 0);
+}
+
+/* A `?` program is for a hook that some kernels lack, where another hook of the table covers the same. */
+
+SEC("?lsm/inode_set_acl")
+int BPF_PROG(inode_set_acl, void *idmap, struct dentry *dentry)
+{
+	content_changes(dentry->d_inode);
+	return check_simple(dentry, OP_SETXATTR, RIGHT_ATTRIBUTES, 0);
+}
+
+SEC("?lsm/inode_remove_acl")
+int BPF_PROG(inode_remove_acl, void *idmap, struct dentry *dentry)
+{
+	content_changes(dentry->d_inode);
+	return check_simple(dentry, OP_SETXATTR, RIGHT_ATTRIBUTES, 0);
+}
+
+SEC("?lsm/inode_file_setattr")
+int BPF_PROG(inode_file_setattr, struct dentry *dentry)
+{
+	content_changes(dentry->d_inode);
+	return check_simple(dentry, OP_SETXATTR, RIGHT_ATTRIBUTES, 0);
+}
+
+SEC("?lsm/file_truncate")
+int BPF_PROG(file_truncate, struct file *file)
+{
+	struct request request;
+
+	content_changes(file->f_inode);
+	if (!begin(&request, OP_TRUNCATE, BIT(RIGHT_WRITE)))
+		return 0;
+	return answer(check_file(&request, file), -EACCES);
+}
+
+SEC("?lsm/file_ioctl_compat")
+int BPF_PROG(file_ioctl_compat, struct file *file, unsigned int cmd)
+{
+	return check_ioctl(file, cmd);
 }
 
 static __always_inline void tree_changed(void)

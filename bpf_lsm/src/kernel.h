@@ -16,6 +16,10 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_tracing.h>
 
+#ifndef barrier
+#define barrier() asm volatile("" ::: "memory")
+#endif
+
 #define KERNEL_TYPE __attribute__((preserve_access_index))
 
 typedef unsigned short umode_t;

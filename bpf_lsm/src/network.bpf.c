@@ -9,7 +9,7 @@
  * |---------------------|---------------------------------------------------------------------------------|
  * | socket_connect      | connect, also of datagram sockets                                               |
  * | socket_sendmsg      | an address given with the message: sendto, sendmsg, fast open                   |
- * | socket_bind         | listen on a named port; a port of the kernel's choice comes with connect        |
+ * | socket_bind         | listen on a named port or abstract name; a port that the kernel chooses is free |
  * | socket_listen       | listen; unbound or on a port of the kernel's choice it is port 0                |
  * | socket_create       | raw, packet, netlink, vsock and other families are special rights               |
  * | unix_stream_connect | connect to a path or an abstract name                                           |
@@ -91,14 +91,19 @@ static __always_inline void resolve_unspecified(struct endpoint *endpoint)
 	}
 }
 
-/* From an address in kernel memory. */
-static __always_inline bool read_endpoint(struct endpoint *endpoint, const void *address, int size)
+/*
+ * From an address in kernel memory. bind() and datagram sends of a v4 socket take AF_UNSPEC for AF_INET
+ * (net/ipv4/af_inet.c, udp.c); for connect() it means disconnect. `otherwise` says which.
+ */
+static __always_inline bool read_endpoint(struct endpoint *endpoint, const void *address, int size, __u32 otherwise)
 {
 	unsigned short family = AF_UNSPEC;
 
 	if (size < (int)sizeof(family))
 		return false;
 	bpf_probe_read_kernel(&family, sizeof(family), address);
+	if (family == AF_UNSPEC)
+		family = otherwise;
 	if (family == AF_INET && size >= 8) {
 		struct v4_address v4 = {};
 
@@ -176,7 +181,7 @@ int BPF_PROG(socket_connect, struct socket *sock, struct sockaddr *address, int 
 
 	if (!is_internet(family_of(sock)) || !begin(&request, OP_CONNECT, BIT(RIGHT_CONNECT)))
 		return 0;
-	if (!read_endpoint(&endpoint, address, size))
+	if (!read_endpoint(&endpoint, address, size, AF_UNSPEC))
 		return 0; /* AF_UNSPEC: disconnect; too short: the kernel refuses it */
 	resolve_unspecified(&endpoint);
 	endpoint.protocol = protocol_of(sock);
@@ -200,7 +205,7 @@ int BPF_PROG(socket_sendmsg, struct socket *sock, struct msghdr *message, int si
 		return 0;
 	if (!begin(&request, OP_SENDMSG, BIT(RIGHT_CONNECT)))
 		return 0;
-	if (!read_endpoint(&endpoint, name, message->msg_namelen))
+	if (!read_endpoint(&endpoint, name, message->msg_namelen, family_of(sock)))
 		return 0;
 	resolve_unspecified(&endpoint);
 	endpoint.protocol = protocol;
@@ -212,10 +217,21 @@ int BPF_PROG(socket_bind, struct socket *sock, struct sockaddr *address, int siz
 {
 	struct endpoint endpoint = {};
 	struct request request;
+	__u32 family = family_of(sock);
 
-	if (!is_internet(family_of(sock)) || !begin(&request, OP_BIND, BIT(RIGHT_LISTEN)))
+	if (family != AF_UNIX && !is_internet(family))
 		return 0;
-	if (!read_endpoint(&endpoint, address, size) || !endpoint.port)
+	if (!begin(&request, OP_BIND, BIT(RIGHT_LISTEN)))
+		return 0;
+	if (family == AF_UNIX) {
+		char first = 1;
+
+		/* A path is a new file, judged by path_mknod; an abstract name exists by being bound. */
+		if (size > 2)
+			bpf_probe_read_kernel(&first, 1, (void *)address + 2);
+		return first ? 0 : answer(check_abstract(&request, address, size), -EPERM);
+	}
+	if (!read_endpoint(&endpoint, address, size, family) || !endpoint.port)
 		return 0;
 	endpoint.protocol = protocol_of(sock);
 	return answer(check_endpoint(&request, &endpoint), -EPERM);

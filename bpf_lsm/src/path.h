@@ -352,13 +352,15 @@ static __always_inline void remember(const struct image_header *image, struct in
 
 	if (!object) /* no memory: the next access is cold again */
 		return;
-	object->epoch = 0;
+	object->epoch = 0; /* a reader on another CPU finds nothing until all is written */
+	barrier();
 	object->dentry = (__u64)dentry;
 	object->parent = (__u64)dentry->d_parent;
 	object->name_hash = dentry->d_name.hash;
 	object->state = state;
 	object->class = own_class(image, state);
 	object->flags = flags & OBJECT_FOREIGN;
+	barrier();
 	object->epoch = epoch;
 }
 

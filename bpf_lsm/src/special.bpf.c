@@ -38,6 +38,9 @@
 #define LOADING_MODULE 2
 #define LOADING_KEXEC_IMAGE 3
 #define LOADING_KEXEC_INITRAMFS 4
+#define MS_REMOUNT (1 << 5)
+#define MS_BIND (1 << 12)
+#define MS_PROPAGATION (1 << 17 | 1 << 18 | 1 << 19 | 1 << 20) /* unbindable, private, slave, shared */
 
 SEC("lsm/capable")
 int BPF_PROG(capable, const struct cred *cred, struct user_namespace *ns, int capability, unsigned int options)
@@ -167,6 +170,12 @@ static __noinline int check_mount_point(struct dentry *dentry, __u16 operation)
 	return answer(conclude(&request, dentry, verdict), -EACCES);
 }
 
+/* A remount, or a change of propagation (unshare, systemd and ip do that to "/"), hides nothing. As path_mount() has it. */
+static __always_inline bool mounts_over(unsigned long flags)
+{
+	return !(flags & MS_REMOUNT) && (flags & MS_BIND || !(flags & MS_PROPAGATION));
+}
+
 SEC("lsm/sb_mount")
 int BPF_PROG(sb_mount, const char *device, const struct path *path, const char *type, unsigned long flags)
 {
@@ -174,6 +183,8 @@ int BPF_PROG(sb_mount, const char *device, const struct path *path, const char *
 
 	if (error)
 		return deny(-EPERM);
+	if (!mounts_over(flags))
+		return 0;
 	return check_mount_point(path->dentry, OP_MOUNT);
 }
 

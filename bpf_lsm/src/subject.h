@@ -71,7 +71,8 @@ static __noinline int refresh(struct label *label, const struct image_header *im
 
 	label->row = row;
 	label->row_flags = entry->flags;
-	label->watch = entry->watch;
+	/* For a confined subject every answer matters: an exec or a mapping also asks who vouches for the file. */
+	label->watch = entry->flags & ROW_CONFINED ? ~0u : entry->watch;
 	label->generation = image->generation;
 	return 0;
 }
@@ -98,7 +99,7 @@ static __always_inline bool current_subject(const struct image_header *image, st
 		subject->identity = 0;
 		subject->row = ROW_UNIDENTIFIED;
 		subject->row_flags = row->flags;
-		subject->watch = row->watch;
+		subject->watch = row->flags & ROW_CONFINED ? ~0u : row->watch;
 		return true;
 	}
 	if (label->flags & LABEL_KERNEL)
