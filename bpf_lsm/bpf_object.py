@@ -12,14 +12,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
 from bpf_lsm import libbpf
 from bpf_lsm.errors import GateError, KernelError, LoadError
-from bpf_lsm.kernel_map import Shape
+from bpf_lsm.kernel_map import Shape, info
+
+_VERIFIED_INSNS: Final = 216  # offset in struct bpf_prog_info
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,12 @@ class Program:
     def fd(self) -> int:
         """A descriptor of our own, once loaded."""
         return os.dup(libbpf.call(f"{self.name} is not loaded", "bpf_program__fd", self.handle))
+
+    @property
+    def cost(self) -> int:
+        """Instructions that the verifier went through, once loaded."""
+        fd = libbpf.call(f"{self.name} is not loaded", "bpf_program__fd", self.handle)
+        return info(fd, _VERIFIED_INSNS + 4)[_VERIFIED_INSNS // 4]
 
     def autoload(self, wanted: bool) -> None:
         """Whether load() loads it."""

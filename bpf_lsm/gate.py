@@ -255,6 +255,10 @@ class Gate:
         """dtype TALLY of the first `count` rows."""
         return self._maps["row_tallies"].array(count, TALLY)
 
+    def measure_cold(self, on: bool) -> None:
+        """For measurements only: every access walks its path, as if nothing had been remembered."""
+        self._control["no_cache"] = int(on)
+
     # The guard
 
     @property

@@ -22,6 +22,8 @@ class Verdict:
     loadable: bool
     reason: str = ""
     tail: tuple[str, ...] = ()
+    cost: int = 0
+    """Instructions that the verifier went through, of its million."""
 
 
 def programs(
@@ -35,35 +37,45 @@ def programs(
     with BpfObject(path) as opened:
         everything = list(opened.programs.values())
     names = [p.name for p in everything if only is None or p.name in only]
+    costs: dict[str, int] = {}
     refused: dict[str, LoadError] = {}
     while wanted := [name for name in names if name not in refused]:
-        error = _refusal(path, wanted, log_path)
-        if error is None:
+        try:
+            costs = _load(path, wanted, log_path)
             break
-        if error.program in wanted:
+        except LoadError as error:
+            if error.program not in wanted:
+                costs = _one_by_one(path, wanted, log_path, refused)
+                break
             refused[error.program] = error
-            continue
-        # It did not say which: ask one by one.
-        alone = {name: _refusal(path, [name], log_path) for name in wanted}
-        refused |= {name: error for name, error in alone.items() if error is not None}
-        break
     return [
         Verdict(p.name, p.section, p.optional, False, refused[p.name].reason, refused[p.name].tail)
         if p.name in refused
-        else Verdict(p.name, p.section, p.optional, True)
+        else Verdict(p.name, p.section, p.optional, True, cost=costs[p.name])
         for p in everything
         if p.name in names
     ]
 
 
-def _refusal(path: Path, wanted: Collection[str], log_path: Path | None) -> LoadError | None:
+def _one_by_one(
+    path: Path, wanted: Collection[str], log_path: Path | None, refused: dict[str, LoadError]
+) -> dict[str, int]:
+    """For when a refusal does not say which program it is about."""
+    costs: dict[str, int] = {}
+    for name in wanted:
+        try:
+            costs |= _load(path, [name], log_path)
+        except LoadError as error:
+            refused[name] = error
+    return costs
+
+
+def _load(path: Path, wanted: Collection[str], log_path: Path | None) -> dict[str, int]:
+    """Load these programs and let them go; what each cost the verifier."""
     with BpfObject(path) as opened:
         if "catalogue" in opened.maps:
             opened.maps["catalogue"].resize(max_entries=SMALL_CATALOGUE)
         for program in opened.programs.values():
             program.autoload(program.name in wanted)
-        try:
-            opened.load(log_path)
-        except LoadError as error:
-            return error
-    return None
+        opened.load(log_path)
+        return {name: opened.programs[name].cost for name in wanted}

@@ -36,14 +36,22 @@ def test_a_refusal_that_names_nobody_is_found_one_by_one(
 ) -> None:
     tried = []
 
-    def refusal(_path: Path, wanted: list[str], _log: Path | None) -> LoadError | None:
+    def load(_path: Path, wanted: list[str], _log: Path | None) -> dict[str, int]:
         tried.append(list(wanted))
-        return LoadError("fixture.bpf.o", 1, "the kernel refused it") if "emit" in wanted else None
+        if "emit" in wanted:
+            raise LoadError("fixture.bpf.o", 1, "the kernel refused it")
+        return dict.fromkeys(wanted, 1)
 
-    monkeypatch.setattr(probe, "_refusal", refusal)
+    monkeypatch.setattr(probe, "_load", load)
     verdicts = probe.programs(objects())
     assert [verdict.program for verdict in verdicts if not verdict.loadable] == ["emit"]
     assert len(tried) == 1 + len(verdicts)
+
+
+def test_what_a_program_costs_the_verifier_is_known(objects: Objects) -> None:
+    costs = {verdict.program: verdict.cost for verdict in probe.programs(objects())}
+    assert 0 < costs["touch_catalogue"] < 100 < costs["emit"]
+    assert costs["needless"] == 0
 
 
 @pytest.mark.parametrize(
