@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from bpf_lsm import host, libbpf, probe
-from bpf_lsm.bpf_object import BpfObject, ObjectMap
+from bpf_lsm.bpf_object import BpfObject, ObjectMap, Program
 from bpf_lsm.errors import GateError, KernelError, LoadError
 from bpf_lsm.kernel_map import KernelMap
 from bpf_lsm.layout import IMAGE_SLACK
@@ -54,7 +54,11 @@ def attach_all(
         wanted = [program for program in opened.programs.values() if program.name not in missing]
         for program in wanted:
             program.autoload(True)
-        opened.load(log_path)
+        try:
+            opened.load(log_path)
+        except LoadError as error:
+            error.others = _refused_too(path, error.program)
+            raise
         try:
             for entry in opened.maps.values():
                 parts.maps[pinned_name(entry)] = entry.fd
@@ -62,18 +66,26 @@ def attach_all(
                 if not program.attachable:
                     parts.programs[program.name] = program.fd
             prepare(parts)
-            # The kernel runs the programs of one hook from the last attached to the first (hlist_add_head in
-            # kernel/bpf/trampoline.c), so this way they run in the order of the object file.
-            for program in reversed(wanted):
-                if program.attachable:
-                    try:
-                        parts.links[program.name] = program.attach()
-                    except KernelError as error:
-                        raise LoadError(program.name, error.errno, "it cannot be attached") from error
+            for program in _order(wanted):
+                try:
+                    parts.links[program.name] = program.attach()
+                except KernelError as error:
+                    raise LoadError(program.name, error.errno, "it cannot be attached") from error
         except BaseException:
             parts.close()
             raise
     return parts, missing
+
+
+def _order(wanted: Sequence[Program]) -> list[Program]:
+    """In which order programs are attached.
+
+    The kernel runs the programs of one hook from the last attached to the first (hlist_add_head in
+    kernel/bpf/trampoline.c), so this way they run in the order of the object file. What sees a call begin
+    comes before all others: what ends was then always seen to begin. Parts.close keeps to that too.
+    """
+    attachable = [program for program in reversed(wanted) if program.attachable]
+    return sorted(attachable, key=lambda program: program.attach_type != libbpf.ATTACH_TRACE_FENTRY)
 
 
 def check_replaceable(path: Path, sizes: Sizes, running: Mapping[str, KernelMap]) -> None:
@@ -93,6 +105,15 @@ def check_replaceable(path: Path, sizes: Sizes, running: Mapping[str, KernelMap]
 def pinned_name(entry: ObjectMap) -> str:
     """A map's name in the bpffs, where dots are not allowed."""
     return entry.name.replace(".", "_")
+
+
+def _refused_too(path: Path, first: str) -> tuple[tuple[str, str], ...]:
+    """Whatever else would have to be put right: all of it is said at once."""
+    return tuple(
+        (verdict.program, verdict.reason)
+        for verdict in probe.programs(path)
+        if not verdict.loadable and not verdict.optional and verdict.program != first
+    )
 
 
 def _missing_optional(path: Path, log_path: Path | None) -> tuple[str, ...]:

@@ -51,9 +51,12 @@ class LoadError(GateError):
         self.reason = reason
         self.tail = tail
         self.log = log
+        self.others: tuple[tuple[str, str], ...] = ()
+        """Programs that this kernel refuses as well, each with the reason."""
 
     def __str__(self) -> str:
         lines = [self.message, *(f"  {line}" for line in self.tail)]
+        lines += [f"{program}: {reason}" for program, reason in self.others]
         if self.log:
             lines.append(f"  the whole log: {self.log}")
         return "\n".join(lines)

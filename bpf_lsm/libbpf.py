@@ -21,6 +21,7 @@ from bpf_lsm.errors import GateError, KernelError
 PROG_TYPE_TRACING: Final = 26
 PROG_TYPE_LSM: Final = 29
 PROG_TYPE_SYSCALL: Final = 31
+ATTACH_TRACE_FENTRY: Final = 24
 ATTACH_TRACE_ITER: Final = 28
 MAP_TYPE_ARRAY: Final = 2
 MAP_TYPE_ARRAY_OF_MAPS: Final = 12

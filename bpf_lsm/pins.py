@@ -16,6 +16,7 @@ from typing import Final
 
 from bpf_lsm import libbpf
 from bpf_lsm.errors import GateError, KernelError
+from bpf_lsm.kernel_map import info
 
 _BPFFS_MAGIC: Final = 0xCAFE4A11
 _AT_FDCWD: Final = -100
@@ -35,10 +36,18 @@ class Parts:
     """Those that are not attached but called: `syscall` programs and iterators."""
 
     def close(self) -> None:
-        """Let go of all of them."""
-        for table in (self.links, self.programs, self.maps):
+        """Let go of all of them; of what sees a call begin after what sees it end."""
+        for fd in sorted(self.links.values(), key=_sees_beginnings):
+            os.close(fd)
+        self.links.clear()
+        for table in (self.programs, self.maps):
             while table:
                 os.close(table.popitem()[1])
+
+
+def _sees_beginnings(link: int) -> bool:
+    # struct bpf_link_info: type, id, prog_id, a hole, tracing.attach_type
+    return info(link, 20)[4] == libbpf.ATTACH_TRACE_FENTRY
 
 
 def on_bpffs(path: Path) -> bool:

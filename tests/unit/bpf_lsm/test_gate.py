@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bpf_lsm import attach, host, libbpf, pins
 from bpf_lsm import gate as gate_module
-from bpf_lsm import host, libbpf, pins
-from bpf_lsm.bpf_object import BpfObject
+from bpf_lsm.bpf_object import BpfObject, Program
 from bpf_lsm.errors import GateError, KernelError, LoadError, TableFullError
 from bpf_lsm.gate import Gate, is_loaded
 from bpf_lsm.kernel_map import exists
@@ -98,6 +98,9 @@ def test_a_program_that_the_verifier_refuses_is_named_with_its_last_lines(
     assert error.log is not None
     assert error.program in error.log.read_text()
     assert str(error.log) in str(error)
+    assert {error.program, *dict(error.others)} == {"unloadable", "hookless"}
+    assert "unloadable: the verifier refused it" in str(error)
+    assert "hookless: this kernel has no no_such_tracepoint" in str(error)
     assert not is_loaded(place.pin_dir)
 
 
@@ -165,6 +168,21 @@ def test_lsm_programs_are_refused_where_bpf_is_no_active_module(
     monkeypatch.setattr(libbpf, "PROG_TYPE_LSM", 26)
     with pytest.raises(GateError, match="BPF LSM is off"):
         Gate.load(objects(), pin_dir=place.pin_dir, run_dir=place.run_dir)
+
+
+def test_programs_are_attached_from_the_last_to_the_first_and_what_sees_beginnings_before_all() -> None:
+    def program(name: str, attach_type: int, kind: int = 29) -> Program:
+        return Program(0, name, "", kind, attach_type, optional=False)
+
+    wanted = [
+        program("called", 0, libbpf.PROG_TYPE_SYSCALL),
+        program("first", 27),
+        program("begins", libbpf.ATTACH_TRACE_FENTRY, libbpf.PROG_TYPE_TRACING),
+        program("ends", 25, libbpf.PROG_TYPE_TRACING),
+        program("iterates", libbpf.ATTACH_TRACE_ITER, libbpf.PROG_TYPE_TRACING),
+        program("last", 27),
+    ]
+    assert [one.name for one in attach._order(wanted)] == ["begins", "last", "ends", "first"]
 
 
 # Life
