@@ -15,7 +15,7 @@ def main() -> int:
     if kernel not in kernels.NAMES or enforce not in {"0", "1"}:
         print(f"demo: KERNEL is one of {', '.join(kernels.NAMES)}; ENFORCE is 0 or 1", file=sys.stderr)
         return 2
-    return 0 if demo(kernel, enforce=enforce == "1") else 1
+    return 0 if demo(kernel, enforce=enforce == "1").passed else 1
 
 
 if __name__ == "__main__":

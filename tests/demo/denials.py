@@ -24,6 +24,8 @@ class Denial:
     right: str
     things: frozenset[str]
     rule: str
+    kind: str
+    """Of the rule: default, protection, capabilities, builtin and so on."""
     place: str
     line: dict[str, Any]
 
@@ -32,6 +34,14 @@ class Denial:
         if self.subject != attempt.subject or self.operation not in attempt.operations:
             return False
         return not attempt.things or bool(self.things & set(attempt.things))
+
+    @property
+    def because(self) -> str:
+        """File and line of the rule, its name, and which part of the document it is."""
+        part = {"protection": "", "builtin": "", "default": " (not allowed)"}.get(
+            self.kind, f" ({self.kind})"
+        )
+        return f"{self.place or 'built in'}  {self.rule}{part}"
 
     @property
     def text(self) -> str:
@@ -52,6 +62,7 @@ def denial(line: str) -> Denial:
         right=event.get("right", ""),
         things=frozenset(things),
         rule=event.get("rule_name", ""),
+        kind=event.get("rule_kind", ""),
         place=event.get("rule_place", ""),
         line=event,
     )

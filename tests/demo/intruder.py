@@ -14,7 +14,7 @@ from tests.demo.traffic import http_request
 from tests.demo.world import FOOTHOLD, SSH
 from tests.guest.guest import Guest
 
-EVENT_SECONDS = 10.0
+EVENT_SECONDS = 20.0
 ARRIVAL_SECONDS = 5.0
 SYSCALL = "/debug/syscall"
 

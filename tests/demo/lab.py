@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tests.demo.build import SERVICE as SOURCES
 from tests.demo.build import Programs
+from tests.demo.denials import Denial
 from tests.demo.world import (
     INSIDE,
     KEEP,
@@ -24,6 +25,8 @@ from tests.guest.host import run
 from tests.guest.image import debian
 
 POLICIES = Path(__file__).resolve().parent / "policies"
+MOTD = "/etc/update-motd.d/10-uname"
+"""A configuration file that is a script, which packages do not vouch for: sshd's PAM runs it at a login."""
 CATALOGUE = "/var/lib/menshen/catalogue"
 
 FURNISH = f"""
@@ -72,11 +75,16 @@ def identities() -> bytes:
     return (cache.made("catalogue", key, enrol, say=False) / "catalogue").read_bytes()
 
 
-def install_menshen(guest: Guest, programs: Programs) -> None:
-    """Identities, trust and policies, then the agent: from here on it is enforced."""
+def enrol(guest: Guest, programs: Programs) -> None:
+    """Who is who, in the three ways there are: the package database, a trusted signature, an administrator."""
     guest.put(CATALOGUE, identities(), 0o600)
     guest.put("/etc/menshen/trust/payments.yaml", programs.trust)
-    guest.run("menshen enrol-self --service")
+    guest.put("/etc/menshen/agent.yaml", "scan: [/opt/payments]\n")
+    guest.run(f"menshen enrol-self --service && menshen identity enrol {MOTD} --as host/motd --reason demo")
+
+
+def start_menshen(guest: Guest) -> None:
+    """From here on it is enforced."""
     guest.run("systemctl start menshen")
     for policy in sorted(POLICIES.glob("*.yaml")):
         guest.put(f"/root/policies/{policy.name}", policy.read_bytes())
@@ -86,6 +94,13 @@ def install_menshen(guest: Guest, programs: Programs) -> None:
 def start_services(guest: Guest) -> None:
     """redis, the service, nginx, sshd: Debian's units as they are."""
     guest.run(f"systemctl start {' '.join(UNITS)}")
+
+
+def explain(guest: Guest, denial: Denial | None) -> str:
+    """`menshen why` of a denial, as an administrator would ask."""
+    if denial is None:
+        return ""
+    return f"$ menshen why {denial.number}\n{guest.run(f'menshen why {denial.number}').stdout}"
 
 
 def main_pid(guest: Guest, unit: str) -> int:

@@ -34,6 +34,10 @@ class Run:
     strangers: list[Denial]
     """Denials that belong to no attempt."""
     seconds: float
+    fault: str = ""
+    """What `menshen events` complained of."""
+    why: str = ""
+    """`menshen why` of one denial."""
 
     @property
     def served(self) -> bool:
@@ -67,11 +71,8 @@ _COLOURS = {"denied": "green", "succeeded": "bold red"}
 
 
 def rule_of(outcome: Outcome) -> str:
-    """The rule, and where it stands."""
-    denial = outcome.denial
-    if denial is None:
-        return outcome.fault or "-"
-    return f"{denial.rule} ({denial.place or 'built in'})"
+    """Where the rule stands, and what it is."""
+    return outcome.denial.because if outcome.denial else outcome.fault or "-"
 
 
 def table(run: Run) -> Table:
@@ -117,8 +118,10 @@ def summary(run: Run) -> list[str]:
     ]
     lines += [f"          {failure}" for failure in (*requests.failures, *logins.failures)[:10]]
     if run.enforced:
-        lines.append(f"others    {len(run.strangers)} denials that no attempt of the intruder explains")
-        lines += [f"          {one.text}: {one.rule} ({one.place})" for one in run.strangers[:20]]
+        lines.append(f"others    {len(run.strangers)} not explained by an attempt of the intruder")
+        if run.fault:
+            lines.append(f"events    {run.fault}")
+        lines += [f"          {one.text}: {one.because}" for one in run.strangers[:20]]
     lines.append(f"{'PASS' if run.passed else 'FAIL'}      {_verdict(run)} ({run.seconds:.0f} s)")
     return lines
 
@@ -142,19 +145,22 @@ def show(run: Run, console: Console) -> None:
     """To a terminal or a log."""
     console.print()
     console.print(table(run))
+    if run.why:
+        console.print(Text(run.why), soft_wrap=True)
     for line in summary(run):
         colour = {"PASS": "bold green", "FAIL": "bold red"}.get(line.split(" ")[0], "")
         console.print(Text(line, colour), soft_wrap=True)
 
 
 def write(run: Run, folder: Path) -> None:
-    """demo.txt and demo.json."""
+    """demo.txt and demo.json; demo-off.* without enforcement, so that the one does not replace the other."""
     folder.mkdir(exist_ok=True)
+    name = "demo" if run.enforced else "demo-off"
     text = Console(file=StringIO(), width=WIDTH, force_terminal=False, highlight=False)
     show(run, text)
     assert isinstance(text.file, StringIO)
-    (folder / "demo.txt").write_text(text.file.getvalue().lstrip("\n"))
-    (folder / "demo.json").write_text(json.dumps(as_json(run), indent=1) + "\n")
+    (folder / f"{name}.txt").write_text(text.file.getvalue().lstrip("\n"))
+    (folder / f"{name}.json").write_text(json.dumps(as_json(run), indent=1) + "\n")
 
 
 def as_json(run: Run) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from rich.console import Console
@@ -16,6 +17,7 @@ from tests.demo.outside import Outside
 from tests.demo.report import WIDTH, Run, rule_of, show, word, write
 from tests.demo.steps import Target
 from tests.demo.traffic import Traffic, http_request
+from tests.demo.world import SECRET
 from tests.guest import kernels
 from tests.guest.cache import REPOSITORY
 from tests.guest.guest import Guest
@@ -26,32 +28,35 @@ SETTLE_SECONDS = 3
 """Normal requests before the intruder comes, and after he has gone."""
 
 
-def demo(kernel: str, *, enforce: bool) -> bool:
-    """Runs it, shows and writes what came of it. True only if everything was as it should be."""
+def demo(kernel: str, *, enforce: bool, folder: Path = REPOSITORY / "build") -> Run:
+    """Runs it, shows what came of it, and writes it to `folder`."""
     begin = time.monotonic()
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = WIDTH
-    with tempfile.TemporaryDirectory(prefix="menshen-demo-") as folder:
+    with tempfile.TemporaryDirectory(prefix="menshen-demo-") as work:
         with step("demo: compiling and signing the service"):
-            programs = build.build(Path(folder))
+            programs = build.build(Path(work))
         port = _free_port()
         with Guest(kernel, forward={port: 80}) as guest:
             run = _run(guest, port, programs, console, enforce=enforce, begin=begin)
     show(run, console)
-    write(run, REPOSITORY / "build")
-    return run.passed
+    write(run, folder)
+    return run
 
 
 def _run(
     guest: Guest, port: int, programs: build.Programs, console: Console, *, enforce: bool, begin: float
 ) -> Run:
-    with step("demo: putting the service into the guest"):
+    with step("demo: the service, and a world around it"), ThreadPoolExecutor() as pool:
+        enrolled = pool.submit(lab.enrol, guest, programs) if enforce else None
         lab.furnish(guest, programs)
+        if enrolled:
+            enrolled.result()
     denials = None
     if enforce:
-        with step("demo: identities, policies, and the agent"):
-            lab.install_menshen(guest, programs)
+        with step("demo: Menshen's agent, and the policies"):
+            lab.start_menshen(guest)
         denials = Denials(guest)
     with step("demo: starting redis, payments-api, nginx and sshd"):
         lab.start_services(guest)
@@ -67,9 +72,11 @@ def _run(
     finally:
         traffic.stop()
     strangers: list[Denial] = []
+    why = ""
     if denials is not None:
         denials.stop()
         tried = [outcome.attempt for outcome in outcomes]
+        why = lab.explain(guest, _secret(outcomes))
         strangers = [one for one in denials.all if not any(one.fits(attempt) for attempt in tried)]
     return Run(
         kernel=guest.kernel.release,
@@ -80,7 +87,14 @@ def _run(
         arrived=outside.received,
         strangers=strangers,
         seconds=time.monotonic() - begin,
+        fault=denials.fault.strip() if denials else "",
+        why=why,
     )
+
+
+def _secret(outcomes: list[Outcome]) -> Denial | None:
+    """The denial that is explained at the end."""
+    return next((one.denial for one in outcomes if one.denial and SECRET in one.attempt.things), None)
 
 
 def _target(guest: Guest, programs: build.Programs, *, kernel: kernels.Kernel) -> Target:

@@ -229,12 +229,12 @@ _AS_MODULE = ("module", "sys_module")
 
 def _module(target: Target) -> Iterator[Attempt]:
     calls = Calls()
-    name = _write(calls, _log("module"), target.module)
-    file = calls.call("open", name, os.O_RDONLY)
+    file = calls.call("memfd_create", calls.text("module"), MFD_CLOEXEC)
+    calls.call("write", file, calls.data(target.module), len(target.module))
     calls.call("finit_module", file, calls.text(""), 0)
     calls.call("close", file)
     yield Attempt(
-        9, "loads a kernel module from a file", _LOADS, _AS_MODULE, calls, 4, undo=f"rmmod {MODULE}"
+        9, "loads a kernel module from a file", _LOADS, _AS_MODULE, calls, 2, undo=f"rmmod {MODULE}"
     )
 
     calls = Calls()
@@ -273,7 +273,7 @@ def _send(what: str, kind: int, port: int, flags: int) -> Attempt:
 def _scan() -> Attempt:
     return Attempt(
         11,
-        "a stolen login scans redis's port with a program of its own",
+        "scans redis's port by a stolen login, with its own program",
         _on("connect"),
         ("127.0.0.1:6379",),
         shell=f"{FOOTHOLD} 127.0.0.1 6379",

@@ -15,7 +15,7 @@ from tests.guest.guest import Guest
 
 PATIENCE = 20.0
 PAUSE = 0.1
-LOGIN_PAUSE = 3.0
+LOGIN_PAUSE = 1.0
 
 
 class RefusedError(Exception):
