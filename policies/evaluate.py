@@ -166,10 +166,14 @@ class Evaluator:
         verdict = _judge(cell, wanted & ~cell.allow, wanted)
         if alias is None or verdict.enforced:
             return verdict
-        other = self.cell(row, alias, foreign=foreign)
-        by_alias = _judge(other, wanted & other.denied, wanted)
+        by_alias = self.denial(row, alias, wanted, foreign=foreign)
         told = by_alias.enforced or (by_alias.reported and not verdict.reported)
         return by_alias if told else verdict
+
+    def denial(self, row: int, number: int, wanted: int, *, foreign: bool = False) -> Verdict:
+        """Only what is denied by name, by a deny rule or a Protection; what is merely not allowed passes."""
+        cell = self.cell(row, number, foreign=foreign)
+        return _judge(cell, wanted & cell.denied & ~cell.allow, wanted)
 
     def builtin(self, row: int, rule: Builtin, right: Right) -> Verdict:
         """A denial that no class decides; it binds the confined, in the mode of their policy."""

@@ -118,8 +118,14 @@ class Operations:
         return self.judge(path, Right.IOCTL)
 
     def mount_over(self, path: AnyName) -> Verdict:
-        """mount(2) over an object; who may mount at all is `special`."""
-        return self.judge(path, Right.MOUNT)
+        """mount(2) over an object, or umount(2) of it: Protections of it and of everything below, which it hides
+        or uncovers. Who may mount at all is `special`."""
+        where = name(path)
+        number, state = self.evaluator.classify(where.path)
+        return first_denial(
+            self.evaluator.denial(self.row, one, 1 << Right.MOUNT, foreign=where.foreign)
+            for one in (number, self.evaluator.subtree(state))
+        )
 
     def rename(
         self, old: AnyName, new: AnyName, *, is_directory: bool = False, replaces: bool = False
@@ -131,9 +137,17 @@ class Operations:
         self, old: AnyName, new: AnyName, *, old_is_directory: bool = False, new_is_directory: bool = False
     ) -> Verdict:
         """renameat2(2) with RENAME_EXCHANGE: both ways."""
-        there = self._rename(name(old), name(new), old_is_directory, False)
-        back = self._rename(name(new), name(old), new_is_directory, False)
-        return first_denial(each for way in (there, back) for each in way)
+        return first_denial(self._exchange(name(old), name(new), old_is_directory, new_is_directory))
+
+    def _exchange(
+        self, old: Name, new: Name, old_is_directory: bool, new_is_directory: bool
+    ) -> Iterator[Verdict]:
+        for each in (old, new):
+            yield self.judge(each, Right.RENAME, Right.CREATE)
+        if old_is_directory:
+            yield from self._move(old, new)
+        if new_is_directory:
+            yield from self._move(new, old)
 
     def _rename(self, old: Name, new: Name, is_directory: bool, replaces: bool) -> Iterator[Verdict]:
         yield self.judge(old, Right.RENAME)

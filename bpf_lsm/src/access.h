@@ -124,10 +124,9 @@ static __always_inline int check_object(struct request *request, struct dentry *
 	request->is_new = opaque(request->is_new, request->switches);
 	rule = opaque(classify(request, dentry, inode, directory, trusted), request->switches);
 	if (!rule) {
-		verdict = judge_class(request->image, &request->subject, request->class, request->flags,
-				      request->want);
-		if (!verdict)
-			verdict = judge_alias(request, inode);
+		verdict = stricter(judge_class(request->image, &request->subject, request->class, request->flags,
+					       request->want),
+				   judge_alias(request, inode));
 	} else if (rule != RULE_NO_PATH || request->want & (BIT(RIGHT_EXECUTE) | BIT(RIGHT_MAP_EXEC))) {
 		/* memfd, pipes, shared memory: data may pass, programs may not. */
 		verdict = judge_builtin(&request->subject, rule, lowest_bit(request->want));

@@ -179,16 +179,13 @@ static __always_inline __u64 judge_move(struct request *request, const struct pl
 		return 0;
 	old_class = state_subtree(image, from->state);
 	new_class = state_subtree(image, to->state);
-	verdict = judge_class(image, &request->subject, old_class, from->flags, BIT(RIGHT_RENAME));
-	if (!verdict)
-		verdict = judge_class(image, &request->subject, new_class, to->flags, BIT(RIGHT_CREATE));
-	if (verdict)
-		return verdict;
+	verdict = stricter(judge_class(image, &request->subject, old_class, from->flags, BIT(RIGHT_RENAME)),
+			   judge_class(image, &request->subject, new_class, to->flags, BIT(RIGHT_CREATE)));
 	old_cell = find_cell(image, request->subject.row, old_class, from->flags);
 	new_cell = find_cell(image, request->subject.row, new_class, to->flags);
 	if (new_cell->any & ~old_cell->allow & GAINABLE)
-		return judge_builtin(&request->subject, RULE_GAIN, RIGHT_RENAME);
-	return 0;
+		verdict = stricter(verdict, judge_builtin(&request->subject, RULE_GAIN, RIGHT_RENAME));
+	return verdict;
 }
 
 static __always_inline int check_place(struct request *request, struct place *place, __u32 want)
@@ -234,8 +231,8 @@ int BPF_PROG(path_rename, const struct path *old_dir, struct dentry *old_dentry,
 
 	if (is_directory(old_dentry))
 		verdict = judge_move(&request, &from, &to);
-	if (!verdict && flags & RENAME_EXCHANGE && is_directory(new_dentry))
-		verdict = judge_move(&request, &to, &from);
+	if (flags & RENAME_EXCHANGE && is_directory(new_dentry))
+		verdict = stricter(verdict, judge_move(&request, &to, &from));
 	return answer(conclude(&request, new_dentry, verdict), -EACCES);
 }
 

@@ -162,10 +162,10 @@ static __noinline int check_mount_point(struct dentry *dentry, __u16 operation)
 		verdict = judge_builtin(&request.subject, rule, RIGHT_MOUNT);
 	} else {
 		subtree = state_subtree(request.image, request.state);
-		verdict = judge_denials(request.image, &request.subject, request.class, request.flags, request.want);
-		if (!verdict)
-			verdict = judge_denials(request.image, &request.subject, subtree, request.flags,
-						request.want);
+		verdict = stricter(judge_denials(request.image, &request.subject, request.class, request.flags,
+						 request.want),
+				   judge_denials(request.image, &request.subject, subtree, request.flags,
+						 request.want));
 	}
 	return answer(conclude(&request, dentry, verdict), -EACCES);
 }

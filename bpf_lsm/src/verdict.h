@@ -145,6 +145,14 @@ static __always_inline __u32 lowest_bit(__u32 mask)
 	return bit;
 }
 
+/* Of two verdicts the one that counts: what is enforced before what is only reported, the first before the second. */
+static __always_inline __u64 stricter(__u64 first, __u64 second)
+{
+	if (!first || (!(first >> 24 & 1) && second >> 24 & 1))
+		return second;
+	return first;
+}
+
 /* The table's answer for a class: 0 for a plain yes, else a verdict for conclude(). */
 static __always_inline __u64 judge_class(const struct image_header *image, const struct subject *subject, __u32 class,
 					 __u32 flags, __u32 want)

@@ -6,6 +6,7 @@ import os
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
+import policies
 from enforcer.agent.aliases import ClassOf
 from enforcer.agent.compiling import Compiled, Document, Files, Subject
 from enforcer.agent.rules import BUILTIN, Rule
@@ -22,12 +23,16 @@ from policies.parse import parse_bytes
 _KINDS = {"protection": "Protection", "default": "Policy"}
 """Kinds of rule of which each document has exactly one."""
 
+GUARD = Path(policies.__file__).parent / "library/guard.yaml"
+
 
 class Language:
     """Files to images, and images to what people want to know of them."""
 
-    def __init__(self, capacity: int = DEFAULT_CAPACITY) -> None:
+    def __init__(self, capacity: int = DEFAULT_CAPACITY, *, guarded: bool = False) -> None:
+        """`guarded`: what keeps the gate itself is compiled into every image."""
         self._capacity = capacity
+        self._guard = GUARD.read_bytes() if guarded else b""
 
     def documents(self, files: Files) -> list[Document]:
         """What the files hold."""
@@ -48,6 +53,8 @@ class Language:
     def compile(self, files: Files, known: Collection[str] | None = None) -> Compiled:
         """The image of these files, and what the checks say of it."""
         documents = self._parse(files)
+        if self._guard:
+            documents += parse_bytes(self._guard, str(GUARD))
         try:
             compiled = compile_documents(documents, capacity=self._capacity)
         except PolicyErrors as group:

@@ -73,13 +73,14 @@ def _start(places: Places) -> Agent:
 
     settings = _settings(places)
     gate, adopted = _gate(settings)
+    fault = launcher_fault(places, Path(sys.argv[0]).resolve())
     agent = Agent(
         gate,
-        Language(gate.capacity),
+        Language(gate.capacity, guarded=settings.guard and not fault),
         places,
         settings,
         group=_group(),
-        self_fault=lambda: launcher_fault(places, Path(sys.argv[0]).resolve()),
+        self_fault=lambda: fault,
     )
     try:
         agent.start(adopted=adopted)

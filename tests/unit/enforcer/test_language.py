@@ -136,3 +136,18 @@ def test_apply_through_the_command_line(places: Places, tmp_path: Path) -> None:
         assert CliRunner().invoke(main, [*menshen, "list"]).output == listed
     finally:
         agent.stop()
+
+
+def test_a_guarded_image_keeps_the_pins_from_everyone_but_the_agent() -> None:
+    from policies.evaluate import Evaluator
+    from policies.operations import Operations
+
+    evaluator = Evaluator(Language(guarded=True).compile({}).image)
+    root, agent = (Operations(evaluator, evaluator.row(one)) for one in ("os/bash", "menshen/agent"))
+    pin = "/sys/fs/bpf/menshen/links/file_open"
+    assert agent.unlink(pin).allowed
+    assert not root.unlink(pin).allowed
+    for holder in ("/sys/fs/bpf/menshen", "/sys/fs/bpf", "/sys"):
+        assert not root.mount_over(holder).allowed, holder
+    assert root.mount_over("/mnt").allowed
+    assert root.rename("/sys/fs/bpf/other", "/sys/fs/bpf/else").allowed
