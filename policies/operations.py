@@ -118,8 +118,10 @@ class Operations:
         return self.judge(path, Right.IOCTL)
 
     def mount_over(self, path: AnyName) -> Verdict:
-        """mount(2) over an object, or umount(2) of it: Protections of it and of everything below, which it hides
-        or uncovers. Who may mount at all is `special`."""
+        """mount(2) over an object, or umount(2) of it: Protections of it and of everything below it.
+
+        Both hide or uncover what is below. Who may mount at all is `special`.
+        """
         where = name(path)
         number, state = self.evaluator.classify(where.path)
         return first_denial(

@@ -41,17 +41,27 @@ class One:
 
 
 @dataclass(frozen=True, slots=True)
+class Other:
+    """One character that is none of these ASCII bytes.
+
+    A character here is a byte that begins one and all continuation bytes behind it: in UTF-8 just that.
+    """
+
+    excluded: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
 class Star:
     """Any bytes within the component."""
 
 
-Token = One | Star
+Token = One | Other | Star
 Component = tuple[Token, ...] | None
 """None stands for `**`."""
 
 STAR: Final = Star()
-ANY: Final = One(complement(((SLASH, SLASH), (0, 0))))
-ANY_ABSTRACT: Final = One(complement(()))
+ANY: Final = Other(frozenset({SLASH}))
+ANY_ABSTRACT: Final = Other(frozenset())
 DOT: Final = One(((0x2E, 0x2E),))
 
 
@@ -195,7 +205,7 @@ class _Parser:
                 raise PatternError("\\/ in a pattern", start, "write /: a slash needs no backslash")
         return One(((ord(char), ord(char)),))
 
-    def character_class(self, start: int) -> One:
+    def character_class(self, start: int) -> Token:
         if self.text[self.at : self.at + 1] == "^":
             raise PatternError("[^ in a pattern", start, "write [! to negate, [\\^ for the character itself")
         negated = self.text[self.at : self.at + 1] == "!"
@@ -226,7 +236,10 @@ class _Parser:
             )
         found = normalise(ranges)
         if negated:
-            return One(complement(normalise([*found, *(() if self.abstract else ((0, 0), (SLASH, SLASH)))])))
+            found = found if self.abstract else normalise([*found, (SLASH, SLASH)])
+            if found[-1][1] < 0x80:
+                return Other(frozenset(byte for low, high in found for byte in range(low, high + 1)))
+            return One(complement(found))
         if not self.abstract and any(low <= SLASH <= high for low, high in found):
             raise PatternError("a character class cannot match /", start, "write {/,x} or two patterns")
         return One(found)
@@ -290,12 +303,19 @@ def _component(group: _Flat, slash: int) -> Component:
         raise PatternError(
             f'a canonical path has no component "{dots}"', slash, "write the path that it leads to"
         )
-    least = sum(len(chr(token.ranges[0][0]).encode()) for token in tokens if isinstance(token, One))
+    least = sum(_least(token) for token in tokens)
     if least > MAX_COMPONENT:
         raise PatternError(
             f"no file name has more than {MAX_COMPONENT} bytes", slash, "use * for a part of it"
         )
     return tokens
+
+
+def _least(token: Token) -> int:
+    """The fewest bytes that a token matches."""
+    if isinstance(token, One):
+        return len(chr(token.ranges[0][0]).encode())
+    return 0 if token == STAR else 1
 
 
 def _joined(tokens: tuple[Token, ...]) -> tuple[Token, ...]:

@@ -1,7 +1,7 @@
 """Random policies and accesses, from a seed: for unit tests, and for guests that run the same accesses.
 
-Everything lies in a `World`: a small tree of names, some identities, endpoints and sockets. It is small, so that
-rules overlap and accesses hit them. The same seed and world make the same policies and accesses.
+Everything lies in a `World`: a small tree of names, some identities, endpoints and sockets. It is small, so
+that rules overlap and accesses hit them. The same seed and world make the same policies and accesses.
 """
 
 from __future__ import annotations
@@ -267,7 +267,7 @@ def _vague(rng: random.Random, name: str) -> str:
             f"{before}*",
             f"*{after}" if after else "*",
             f"{before}?{after}",
-            f"{before}[{char}-{chr(min(ord(char) + 2, 0x7A))}]{after}" if char.isalpha() else name,
+            f"{before}[{char}-{chr(ord(char) + 2)}]{after}" if char.isalpha() else name,
             f"{before}[!{char}]{after}" if char.isalpha() else name,
             f"{{{name},q}}",
             f"{before}{{{char},}}{after}" if before or after else name,

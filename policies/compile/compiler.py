@@ -104,7 +104,7 @@ class _Compilation:
         nfa = Nfa()
         for number, glob in enumerate(self.globs):
             nfa.add(number, glob)
-        limit = min(MAX_STATES, 2 * self.capacity // MIN_STATE)
+        limit = min(MAX_STATES, self.capacity // MIN_STATE)
         try:
             return determinise(nfa, limit)
         except ExplosionError as error:

@@ -13,10 +13,9 @@ from typing import Final
 from policies.compile.nfa import Nfa
 
 MAX_STATES: Final = 600_000
-WORK_PER_STATE: Final = 64
-"""Nodes looked at, on average, before patterns count as exploding however few the states are."""
+MAX_WORK: Final = 3_000_000
+"""Nodes and bytes looked at before patterns count as exploding, however few the states are."""
 
-MIN_WORK: Final = 2_000_000
 DEAD: Final = 0
 
 
@@ -58,14 +57,21 @@ class _Subsets:
         closures = nfa.closures()
         self.closures = closures
         nothing: frozenset[int] = frozenset()
+        groups = nfa.byte_classes()
+        self.alike = {group[0]: group for group in groups}
+        """By the first byte of a group, all of it: only the first is looked at."""
+        first = frozenset(self.alike)
         self.narrow = [
             {
                 byte: nothing.union(*(closures[each] for each in targets))
                 for byte, targets in node.narrow.items()
+                if byte in first
             }
             for node in nfa.nodes
         ]
-        self.wide = [[(excluded, closures[target]) for excluded, target in node.wide] for node in nfa.nodes]
+        self.wide = [
+            [(excluded & first, closures[target]) for excluded, target in node.wide] for node in nfa.nodes
+        ]
         self.subsets: list[frozenset[int]] = [nothing, closures[0]]
         self.numbers = {subset: number for number, subset in enumerate(self.subsets)}
         self.work = 0
@@ -80,7 +86,7 @@ class _Subsets:
             dfa.explicit.append(explicit)
             dfa.accepts.append(self.accepts(subset))
             at += 1
-            if len(self.subsets) > self.max_states or self.work > MIN_WORK + WORK_PER_STATE * self.max_states:
+            if len(self.subsets) > self.max_states or self.work > MAX_WORK:
                 raise ExplosionError(self.max_states, self.culprits())
         return dfa
 
@@ -93,9 +99,10 @@ class _Subsets:
                 narrow[byte] = narrow[byte] | targets if byte in narrow else targets
             wide += self.wide[node]
         if not wide:
-            return DEAD, {byte: self.number(narrow[byte]) for byte in sorted(narrow)}
+            return DEAD, self.expanded({byte: self.number(narrow[byte]) for byte in sorted(narrow)})
         everywhere = wide[0][1].union(*(targets for _, targets in wide[1:]))
         special = set(narrow).union(*(excluded for excluded, _ in wide))
+        self.work += len(special)
         explicit: dict[int, int] = {}
         default = self.number(everywhere)
         for byte in sorted(special):
@@ -106,7 +113,13 @@ class _Subsets:
             number = self.number(targets)
             if number != default:
                 explicit[byte] = number
-        return default, explicit
+        return default, self.expanded(explicit)
+
+    def expanded(self, explicit: dict[int, int]) -> dict[int, int]:
+        """The same for all bytes of the groups."""
+        if all(len(self.alike[byte]) == 1 for byte in explicit):
+            return explicit
+        return {each: target for byte, target in explicit.items() for each in self.alike[byte]}
 
     def number(self, subset: frozenset[int]) -> int:
         found = self.numbers.get(subset)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from policies.endpoint import EndpointPattern
-from policies.pattern import SLASH, STAR, Component, One, Pattern, Token
+from policies.pattern import SLASH, STAR, Component, One, Other, Pattern, Token
 from policies.utf8 import ByteSequence, byte_sequences
 
 FULL: Final = 0
@@ -23,6 +23,8 @@ WIDE_FROM: Final = 129
 
 NO_BYTES: Final[frozenset[int]] = frozenset()
 NO_SLASH: Final = frozenset({SLASH})
+CONTINUATION_RANGE: Final = (0x80, 0xBF)
+CONTINUATION: Final = frozenset(range(0x80, 0xC0))
 SLASH_STEP: Final[ByteSequence] = ((SLASH, SLASH),)
 
 
@@ -37,11 +39,16 @@ class Node:
 
 
 class Nfa:
-    """Built by `add`; node 0 is the start. `looping` says, for nodes that loop, which pattern made them."""
+    """Built by `add`; node 0 is the start.
+
+    `looping` says, for nodes that loop, which pattern made them; `byte_sets` are all sets of bytes that edges
+    tell apart, as ranges or as what is left out.
+    """
 
     def __init__(self) -> None:
         self.nodes: list[Node] = [Node()]
         self.looping: dict[int, int] = {}
+        self.byte_sets: set[tuple[int, int] | frozenset[int]] = {(SLASH, SLASH)}
         self._children: dict[tuple[int, object], int] = {}
 
     def add(self, number: int, pattern: Pattern | EndpointPattern) -> None:
@@ -84,7 +91,7 @@ class Nfa:
     def _component(self, at: int, component: Component, number: int, excluded: frozenset[int]) -> int:
         assert component is not None
         for token in component:
-            at = self._star(at, excluded, number) if token is STAR else self._one(at, token)
+            at = self._star(at, excluded, number) if token is STAR else self._character(at, token)
         return at
 
     def _child(self, at: int, key: object) -> tuple[int, bool]:
@@ -107,6 +114,7 @@ class Nfa:
 
     def _edge(self, at: int, byte_range: tuple[int, int], child: int) -> None:
         low, high = byte_range
+        self.byte_sets.add(byte_range)
         if high - low + 1 >= WIDE_FROM:
             left_out = frozenset(range(low)) | frozenset(range(high + 1, 256))
             self.nodes[at].wide.append((left_out, child))
@@ -114,15 +122,26 @@ class Nfa:
             for byte in range(low, high + 1):
                 self.nodes[at].narrow.setdefault(byte, []).append(child)
 
-    def _one(self, at: int, token: Token) -> int:
-        """Read one character: its encodings lead to one common node."""
-        assert isinstance(token, One)
+    def _character(self, at: int, token: Token) -> int:
+        """Read one character."""
         known = self._children.get((at, token))
         if known is None:
-            known = self._children[at, token] = self._read(at, token)
+            reader = self._one(at, token) if isinstance(token, One) else self._other(at, token)
+            known = self._children[at, token] = reader
         return known
 
-    def _read(self, at: int, token: One) -> int:
+    def _other(self, at: int, token: Token) -> int:
+        """A byte that begins a character, none of the excluded; then all continuation bytes."""
+        assert isinstance(token, Other)
+        child, _ = self._child(at, token.excluded)
+        excluded = token.excluded | CONTINUATION
+        self.byte_sets.add(excluded)
+        self.nodes[at].wide.append((excluded, child))
+        self._edge(child, CONTINUATION_RANGE, child)
+        return child
+
+    def _one(self, at: int, token: One) -> int:
+        """The encodings of one character lead to one common node."""
         sequences = byte_sequences(token.ranges)
         if len(sequences) == 1:
             return self._step(at, sequences[0])
@@ -161,6 +180,14 @@ class Nfa:
             self.nodes[loop].narrow.setdefault(SLASH, []).append(begin)
             self.looping[loop] = number
         return self._children[loop, "begin"]
+
+    def byte_classes(self) -> list[list[int]]:
+        """The bytes in groups that no edge tells apart."""
+        groups: dict[tuple[bool, ...], list[int]] = {}
+        sets = [range(each[0], each[1] + 1) if isinstance(each, tuple) else each for each in self.byte_sets]
+        for byte in range(256):
+            groups.setdefault(tuple(byte in each for each in sets), []).append(byte)
+        return list(groups.values())
 
     def closures(self) -> list[frozenset[int]]:
         """For each node, the nodes that are entered with it."""

@@ -89,7 +89,7 @@ def _commas(text: str) -> list[str]:
 
 
 def _regex(text: str, abstract: bool) -> bytes:
-    one = r"[\x00-\U0010ffff]" if abstract else r"[^/\x00]"
+    one = _other("" if abstract else "/")
     any_bytes = b"[\x00-\xff]*" if abstract else b"[^/]*"
     found, at = b"", 0
     while at < len(text):
@@ -103,22 +103,27 @@ def _regex(text: str, abstract: bool) -> bytes:
             found += any_bytes
             at += 1
         elif text[at] == "?":
-            found += _characters(one)
+            found += one
             at += 1
         elif text[at] == "[":
             end = _class_end(text, at)
             inner = text[at + 1 : end]
-            if inner.startswith("!"):
-                inner = "^" + re.sub(r"[\[^]", r"\\\g<0>", inner[1:]) + ("" if abstract else "/\\x00")
+            negated, inner = inner.startswith("!"), re.sub(r"[\[^]", r"\\\g<0>", inner.removeprefix("!"))
+            if negated and inner.isascii():
+                found += _other(inner + ("" if abstract else "/"))
             else:
-                inner = re.sub(r"[\[^]", r"\\\g<0>", inner)
-            found += _characters(f"[{inner}]")
+                found += _characters(f"[^{inner}/]" if negated else f"[{inner}]")
             at = end + 1
         else:
             at += text[at] == "\\"
             found += re.escape(text[at].encode())
             at += 1
     return found
+
+
+def _other(excluded: str) -> bytes:
+    """A character that is none of these: a byte that begins one, and the continuation bytes behind it."""
+    return b"[^" + excluded.encode() + b"\\x80-\\xbf][\\x80-\\xbf]*"
 
 
 @cache

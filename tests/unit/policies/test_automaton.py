@@ -1,0 +1,161 @@
+"""The automaton: minimal, laid out as the kernel reads it, bounded."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from policies import Evaluator, PolicyErrors, compile_documents, parse_text
+from policies.compile.dfa import DEAD, Dfa, determinise
+from policies.compile.minimise import minimise
+from policies.compile.nfa import Nfa
+from policies.image import ENTRY, STATE_SINK, SYM_BYTE, SYM_CLASS, SYM_DEFAULT, SYM_SUBTREE
+from policies.pattern import parse
+from tests.policy_strategies import World, make_pattern, make_policies
+from tests.unit.policies.helpers import compiled, evaluator, policy, protection
+
+QUICK = settings(max_examples=60, deadline=None)
+
+
+def raw(patterns: list[str]) -> tuple[Dfa, list[int]]:
+    nfa = Nfa()
+    for number, text in enumerate(patterns):
+        nfa.add(number, parse(text))
+    dfa = determinise(nfa)
+    numbers: dict[tuple[int, ...], int] = {(): 0}
+    return dfa, [numbers.setdefault(accepts, len(numbers)) for accepts in dfa.accepts]
+
+
+def partition(dfa: Dfa, classes: list[int]) -> int:
+    """How many states a minimal automaton has, by plain refinement of all reachable states."""
+    labels = list(classes)
+    while True:
+        rows = [
+            (labels[state], *(labels[dfa.step(state, byte)] for byte in range(256)))
+            for state in range(len(dfa))
+        ]
+        numbers = {row: number for number, row in enumerate(dict.fromkeys(rows))}
+        refined = [numbers[row] for row in rows]
+        if len(numbers) == len(set(labels)):
+            return len(numbers)
+        labels = refined
+
+
+@given(st.randoms(use_true_random=False))
+@QUICK
+def test_states_with_the_same_language_are_one(rng: random.Random) -> None:
+    world = World(root="/r", folders=("a", "b"), files=("x",), new_names=("y",))
+    dfa, classes = raw(list(dict.fromkeys(make_pattern(rng, world)[1:-1] for _ in range(rng.randint(1, 5)))))
+    classes = [number % 3 for number in classes]
+    small, small_classes = minimise(dfa, classes)
+    assert len(small) == partition(dfa, classes)
+    for _ in range(50):
+        text = ("/r/" + "".join(rng.choices("abxy/", k=rng.randint(0, 8)))).encode()
+        state, small_state = dfa.start, small.start
+        for byte in text:
+            state, small_state = dfa.step(state, byte), small.step(small_state, byte)
+        assert classes[state] == small_classes[small_state]
+
+
+def test_the_default_is_the_commonest_target() -> None:
+    dfa, classes = raw(["/[!a]*"])
+    small, _ = minimise(dfa, classes)
+    for state in range(len(small)):
+        targets = [small.step(state, byte) for byte in range(256)]
+        assert targets.count(small.default[state]) == max(targets.count(target) for target in targets)
+        assert small.default[state] not in small.explicit[state].values()
+
+
+def test_moving_within_what_one_pattern_covers_keeps_the_state() -> None:
+    found = evaluator(policy('files:\n  - {allow: [read], paths: ["/a/**", "/a/b/**"]}\n'))
+    states = {found.state(path) for path in (b"/a/x", b"/a/b", b"/a/b/c", b"/a/b/c/d", b"/a/bb")}
+    assert len(states) == 1
+
+
+@given(st.randoms(use_true_random=False))
+@QUICK
+def test_the_comb_is_what_the_kernel_expects(rng: random.Random) -> None:
+    text = make_policies(rng, World(root="/r", folders=("a",), files=("x",)), rules=4)
+    image = compile_documents(parse_text(text)).image
+    found = Evaluator(image)
+    header = found.header
+    first = int(header["off_grid"]) + 2 * int(header["n_rows"]) * int(header["n_classes"])
+    first = -(-first // 64) * 8
+    last = int(header["off_meta"]) // 8
+    entries = np.frombuffer(image, dtype=ENTRY)
+    owners = entries["owner"][first:last].astype(np.int64)
+    states = [first + at for at, owner in enumerate(owners.tolist()) if owner == first + at]
+    known = set(states)
+    assert int(header["start"]) in known
+    assert set(owners.tolist()) - {0xFFFF_FFFF} == known
+    targets = {
+        state: {found.step(state, SYM_BYTE + byte) for byte in range(256)}
+        for state in rng.sample(states, min(40, len(states)))
+    }
+    for state, following in targets.items():
+        assert state + SYM_SUBTREE < last
+        for symbol in (SYM_DEFAULT, SYM_CLASS, SYM_SUBTREE):
+            assert entries["owner"][state + symbol] == state
+        assert {target & ~STATE_SINK for target in following} <= known
+        for target in following:
+            name = target & ~STATE_SINK
+            beyond = {found.step(name, SYM_BYTE + byte) & ~STATE_SINK for byte in range(256)}
+            assert bool(target & STATE_SINK) == (beyond == {name})
+        for symbol in (SYM_CLASS, SYM_SUBTREE):
+            assert 0 <= found.step(state, symbol) < int(header["n_classes"])
+
+
+def test_no_policies_make_one_dead_state() -> None:
+    found = evaluator(policy(""))
+    assert found.classify(b"/anything")[0] == 0
+    assert raw([])[0].default[DEAD] == DEAD
+
+
+EXPLOSIVE = ["/**/*a" + "?" * 30, "/a/*b" + "[!z]" * 40, "/**/a/" + "*/" * 30 + "x"]
+
+
+@pytest.mark.parametrize("pattern", EXPLOSIVE)
+def test_patterns_that_multiply_are_refused_by_name(pattern: str) -> None:
+    text = policy(f'files:\n  - {{allow: [read], paths: ["/etc/**", "{pattern}"]}}\n')
+    with pytest.raises(PolicyErrors) as caught:
+        compile_documents(parse_text(text), capacity=1 << 20)
+    (error,) = caught.value.errors
+    assert "too many rules for the tables" in error.message
+    assert f'"{pattern}"' in error.hint
+    assert error.line == 9
+
+
+def test_many_patterns_with_stars_do_not_multiply() -> None:
+    rules = "".join(f'  - {{allow: [read], paths: ["/**/{name}*.log"]}}\n' for name in "abcdefghijklmnop")
+    found = compiled(policy("files:\n" + rules))
+    assert found.n_states < 200
+
+
+def test_what_is_below_a_directory_is_exactly_what_its_paths_allow() -> None:
+    app = policy(
+        """
+        files:
+          - {allow: [read, rename, create], paths: ["/a/**"]}
+          - {allow: [write], paths: ["/a/*/w"]}
+          - {allow: [delete], paths: ["/a/*", "/a/*/**"]}
+        """
+    )
+    found = evaluator(app, protection("[/a/keys/x]", "[read]"))
+    row = found.row("test/app")
+
+    def below(path: bytes) -> tuple[set[int], set[int]]:
+        cell = found.cell(row, found.subtree(found.state(path)))
+        bits = range(15)
+        return {bit for bit in bits if cell.allow >> bit & 1}, {bit for bit in bits if cell.any >> bit & 1}
+
+    read = {0, 1, 10}  # read, list, map-exec
+    mount = {12}
+    assert below(b"/a") == ({4, 5, 6} | mount, read | {2, 3, 4, 5, 6} | mount)
+    assert below(b"/a/b") == (read | {4, 5, 6} | mount, read | {2, 3, 4, 5, 6} | mount)
+    assert below(b"/a/b/w") == (read | {4, 5, 6} | mount, read | {4, 5, 6} | mount)
+    assert below(b"/b") == (mount, mount)
+    assert below(b"/") == (mount, read | {2, 3, 4, 5, 6} | mount)
