@@ -1,0 +1,155 @@
+"""The table, the rows of build/bench.json, and which bars are met."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.bench.measure import Cost
+from tests.bench.world import FLAT, LARGE, OPERATIONS, RULES, UNCONFINED_BAR, WARM_OPEN, Operation
+
+OUTPUT: Final = Path(__file__).resolve().parents[2] / "build/bench.json"
+AREA: Final = "gate"
+BASE: Final = "no-lsm"
+APPARMOR: Final = f"apparmor-{LARGE}"
+PEERS: Final = (BASE, "registered", "empty", APPARMOR)
+SMALL: Final = min(RULES)
+
+Measured = dict[str, dict[str, Cost]]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of build/bench.json."""
+
+    name: str
+    value: float
+    unit: str
+    bar: float | None = None
+    peers: dict[str, float] = field(default_factory=dict)
+
+
+def rows(measured: Measured) -> list[Row]:
+    """All rows: ratios to no LSM, whether they grow with the rules, and the instructions themselves."""
+    return [row for operation in OPERATIONS for row in _rows(operation, measured)]
+
+
+def _rows(operation: Operation, measured: Measured) -> list[Row]:
+    name = operation.name
+    costs = {which: found[name].instructions for which, found in measured.items() if name in found}
+    ratios = {which: round(cost / costs[BASE], 4) for which, cost in costs.items()}
+    peers = {peer: ratios[peer] for peer in PEERS}
+    found = []
+    for which in costs:
+        state, _, count = which.partition("-")
+        if state not in {"warm", "cold", "unconfined"}:
+            continue
+        # Where nothing but opens tells warm from cold, the plain number of rules is the name.
+        label = count if state == "warm" and not operation.is_open else which
+        found.append(
+            Row(f"{AREA}/{name}/{label}", ratios[which], "ratio", _bar(operation, state, count), peers)
+        )
+    for state in ("warm", "cold"):
+        if f"{state}-{LARGE}" in costs:
+            label = "flat" if state == "warm" else "flat-cold"
+            growth = costs[f"{state}-{LARGE}"] / costs[f"{state}-{SMALL}"]
+            found.append(
+                Row(
+                    f"{AREA}/{name}/{label}", round(growth, 4), f"ratio of {LARGE} rules to {SMALL}", 1 + FLAT
+                )
+            )
+    instructions = {which: round(cost, 1) for which, cost in costs.items()}
+    found.append(
+        Row(f"{AREA}/{name}/{BASE}", instructions.pop(BASE), "instructions", peers=instructions),
+    )
+    return found
+
+
+def _bar(operation: Operation, state: str, count: str) -> float | None:
+    if state == "unconfined":
+        return UNCONFINED_BAR
+    if count != str(LARGE):
+        return None
+    return operation.bar if state == "warm" else operation.cold_bar
+
+
+def first_bar(measured: Measured) -> list[str]:
+    """What is wanting of the bar that decides; empty if it is met."""
+    missed = []
+    for operation in (each for each in OPERATIONS if each.is_open):
+        cost = {which: found[operation.name].instructions for which, found in measured.items()}
+        for count in RULES:
+            ratio = cost[f"warm-{count}"] / cost[BASE]
+            if ratio > WARM_OPEN:
+                missed.append(f"{operation.name} warm with {count} rules is {ratio:.3f}, above {WARM_OPEN}")
+            if cost[f"cold-{count}"] >= cost[APPARMOR]:
+                ratio, theirs = cost[f"cold-{count}"] / cost[BASE], cost[APPARMOR] / cost[BASE]
+                missed.append(
+                    f"{operation.name} cold with {count} rules is {ratio:.3f}, not below AppArmor: {theirs:.3f}"
+                )
+        for state in ("warm", "cold"):
+            growth = cost[f"{state}-{LARGE}"] / cost[f"{state}-{SMALL}"] - 1
+            if abs(growth) > FLAT:
+                missed.append(
+                    f"{operation.name} {state} changes by {growth:.1%} from {SMALL} to {LARGE} rules"
+                )
+    return missed
+
+
+def write(measured: Measured) -> Path:
+    """Our rows in the place of those of an earlier run; rows of other areas stay."""
+    kept = []
+    if OUTPUT.exists():
+        kept = [row for row in json.loads(OUTPUT.read_text()) if not row["name"].startswith(f"{AREA}/")]
+    OUTPUT.parent.mkdir(exist_ok=True)
+    lines = [json.dumps(row) for row in [*(asdict(row) for row in rows(measured)), *kept]]
+    OUTPUT.write_text("[\n" + ",\n".join(lines) + "\n]\n")
+    return OUTPUT
+
+
+def show(kernel: str, measured: Measured) -> bool:
+    """Print everything. Whether the first bar is met."""
+    console = Console(width=None if Console().is_terminal else 200, highlight=False)
+    columns = [which for which in measured if which not in {BASE, "no-lsm-again"}]
+    table = Table(title=f"instructions an operation without an LSM, and ratios to that; kernel {kernel}")
+    for heading in ("operation", "instructions", "again", "spread", *columns, "bar"):
+        table.add_column(heading, justify="left" if heading == "operation" else "right")
+    for operation in OPERATIONS:
+        name = operation.name
+        base, again = (measured[which][name] for which in (BASE, "no-lsm-again"))
+        cells = [
+            f"{measured[which][name].instructions / base.instructions:.3f}" if name in measured[which] else ""
+            for which in columns
+        ]
+        spread = max(found[name].spread for found in measured.values() if name in found)
+        bars = [str(bar) for bar in (operation.bar, operation.cold_bar) if bar]
+        table.add_row(
+            name,
+            f"{base.instructions:.0f}",
+            f"{again.instructions / base.instructions - 1:+.2%}",
+            f"{spread:.2%}",
+            *cells,
+            " / ".join(bars),
+        )
+    console.print(table)
+    console.print(
+        "again: no LSM once more at the end of the run; spread: the widest of the row, of half the batches"
+    )
+    for row in rows(measured):
+        if row.bar and row.unit == "ratio":
+            verdict = "met" if row.value <= row.bar else "not met"
+            console.print(f"  {row.name}: {row.value:.3f}, bar {row.bar}: {verdict}")
+    missed = first_bar(measured)
+    for line in missed:
+        console.print(f"first bar not met: {line}")
+    if not missed:
+        console.print(
+            f"first bar met: warm open at most {WARM_OPEN}, cold below AppArmor, "
+            f"flat from {SMALL} to {LARGE} rules within {FLAT:.0%}"
+        )
+    return not missed

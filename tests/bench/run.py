@@ -1,0 +1,195 @@
+"""The run: every configuration in its guest, two guests at a time, then the results."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from policies import compile_documents, parse_text
+from policies.names import identity_id
+from tests.bench import results, rules
+from tests.bench.build import OBJECT, Programs, build
+from tests.bench.measure import BenchError, Cost, read
+from tests.bench.world import (
+    BATCHES,
+    CHILD,
+    CHILD_IDENTITY,
+    DEPTHS,
+    FREE,
+    LARGE,
+    OPERATIONS,
+    OTHER,
+    PROGRAM,
+    RULES,
+    SECRET,
+    SUBJECT,
+    UNCONFINED,
+    WORK,
+    Operation,
+)
+from tests.guest.guest import CommandError, Guest
+
+HERE: Final = Path(__file__).resolve().parent
+PYTHON: Final = "/opt/menshen/bin/python"
+INSIDE: Final = "/bench/inside.py"
+TIMEOUT: Final = 600.0
+OPENS: Final = tuple(operation for operation in OPERATIONS if operation.is_open)
+RESOLVING: Final = tuple(operation for operation in OPERATIONS if operation.resolves)
+
+
+def note(text: str) -> None:
+    """One line for the person who waits."""
+    print(f"bench: {text}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def step(text: str) -> Iterator[None]:
+    """The same, with how long it took."""
+    begin = time.monotonic()
+    yield
+    note(f"{text}: {time.monotonic() - begin:.0f} s")
+
+
+def bench(kernel: str) -> bool:
+    """Measure everything, print the table, write build/bench.json. Whether the first bar is met."""
+    begin = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="menshen-bench-") as folder:
+        programs = build(Path(folder))
+    images = {count: compile_documents(parse_text(rules.policy(count))).image for count in RULES}
+    try:
+        with ThreadPoolExecutor(2) as lanes:
+            peers = lanes.submit(_peers, Lane(kernel, programs))
+            ours = lanes.submit(_ours, Lane(kernel, programs), images)
+            measured = {**peers.result(), **ours.result()}
+    except (BenchError, CommandError) as error:
+        note(f"error: {error}")
+        return False
+    met = results.show(kernel, measured)
+    note(f"{time.monotonic() - begin:.0f} s in all; the rows are in {results.write(measured)}")
+    return met
+
+
+Measured = dict[str, dict[str, Cost]]
+
+
+@dataclass
+class Lane:
+    """One guest after the other, and what was measured in them."""
+
+    kernel: str
+    programs: Programs
+    measured: Measured = field(default_factory=dict)
+
+    @contextmanager
+    def guest(self, lsm: str) -> Iterator[Guest]:
+        """A guest that counts instructions, with the measured tree in it."""
+        with Guest(self.kernel, lsm=lsm, icount=True) as guest:
+            self._furnish(guest)
+            yield guest
+
+    def _furnish(self, guest: Guest) -> None:
+        program = self.programs.program
+        guest.put(PROGRAM, program, 0o755)
+        guest.put(UNCONFINED, program + b"\0", 0o755)
+        guest.put(CHILD, self.programs.child, 0o755)
+        guest.put(INSIDE, (HERE / "inside.py").read_bytes())
+        for path in [*DEPTHS.values(), OTHER, SECRET]:
+            guest.put(path, bytes(4096))
+        guest.run(f"mkdir {WORK} && chown 1000:1000 {WORK} && sync")
+        clock = guest.run("cat /sys/devices/system/clocksource/clocksource0/current_clocksource").stdout
+        if clock.strip() != "tsc":
+            raise BenchError(f"the guest's clock is {clock.strip()}, not the TSC")
+        if "crc32c_intel" not in guest.run("lsmod").stdout:
+            raise BenchError("crc32c_intel is not loaded: checksums of the file system would be counted")
+
+    def measure(
+        self,
+        guest: Guest,
+        name: str,
+        how: dict[str, Any],
+        operations: Iterable[Operation] = OPERATIONS,
+        *,
+        program: str = PROGRAM,
+        secret: str = OTHER,
+        denied: bool = False,
+    ) -> dict[str, Any]:
+        """One configuration; what the guest said about it."""
+        costs: dict[str, Cost] = {}
+        said: dict[str, Any] = {}
+        with step(name):
+            for units in sorted({operation.units for operation in operations}):
+                names = [operation.name for operation in operations if operation.units == units]
+                allowed = [DEPTHS[3], secret, "denied" if denied else "allowed"]
+                command = [program, str(BATCHES), str(units), *allowed, *names]
+                done = guest.run([PYTHON, INSIDE, "run", json.dumps(how), *command], timeout=TIMEOUT)
+                said = json.loads(done.stdout)
+                costs |= read(said["out"], denied=denied)
+        self.measured[name] = costs
+        return said
+
+
+def _peers(lane: Lane) -> Measured:
+    with lane.guest("integrity") as guest:
+        lane.measure(guest, "no-lsm", {})
+    with lane.guest("integrity,apparmor") as guest:
+        guest.put("/etc/apparmor.d/bench", rules.profile())
+        with step(f"loading an AppArmor profile of {LARGE} globs"):
+            guest.run("apparmor_parser -r -K /etc/apparmor.d/bench", timeout=TIMEOUT)
+        lane.measure(guest, f"apparmor-{LARGE}", {"profile": "bench (enforce)"}, denied=True)
+    with lane.guest("integrity") as guest:
+        lane.measure(guest, "no-lsm-again", {})
+    return lane.measured
+
+
+def _ours(lane: Lane, images: dict[int, bytes]) -> Measured:
+    with lane.guest("integrity,bpf") as guest:
+        lane.measure(guest, "registered", {})
+        guest.put("/bench/empty.bpf.o", lane.programs.empty)
+        lane.measure(guest, "empty", {"empty": "/bench/empty.bpf.o"})
+        with step("loading the gate"):
+            _load(guest, lane.programs)
+        for count, image in images.items():
+            guest.put(f"/bench/{count}.image", image)
+            how = {"gate": f"/bench/{count}.image", "cold": False}
+            _believe(lane.measure(guest, f"warm-{count}", how, denied=True), SUBJECT)
+            how["cold"] = True
+            _believe(lane.measure(guest, f"cold-{count}", how, RESOLVING, denied=True), SUBJECT, cold=True)
+        how["cold"] = False
+        said = lane.measure(guest, "unconfined", how, OPENS, program=UNCONFINED, secret=SECRET, denied=True)
+        _believe(said, FREE)
+    return lane.measured
+
+
+def _load(guest: Guest, programs: Programs) -> None:
+    who = {PROGRAM: SUBJECT, UNCONFINED: FREE, CHILD: CHILD_IDENTITY}
+    content = {PROGRAM: programs.program, UNCONFINED: programs.program + b"\0", CHILD: programs.child}
+    credentials = {hashlib.sha256(content[path]).hexdigest(): identity_id(name) for path, name in who.items()}
+    guest.put("/bench/menshen.bpf.o", OBJECT.read_bytes())
+    guest.put("/bench/credentials.json", json.dumps(credentials))
+    done = guest.run(
+        [PYTHON, INSIDE, "load", "/bench/menshen.bpf.o", "/bench/credentials.json"], timeout=TIMEOUT
+    )
+    said = json.loads(done.stdout)
+    note(f"{said['programs']} programs attached; this kernel lacks {', '.join(said['missing']) or 'none'}")
+
+
+def _believe(said: dict[str, Any], identity: str, *, cold: bool = False) -> None:
+    """The program ran as who it should, its events came through, and cold was cold."""
+    counted = said["counted"]
+    if not said["watched"] or said["watched"][0] != identity_id(identity):
+        raise BenchError(f"the program was labelled {said['watched']}, not as {identity}")
+    if counted["denied"] < 1 or counted["denials_read"] < 1 or counted["events_read"] < 1:
+        raise BenchError(f"the gate did not report what it did: {counted}")
+    if counted["events_lost"] or counted["denials_lost"]:
+        raise BenchError(f"events were lost: {counted}")
+    if cold != (counted["cold"] > 10_000):
+        raise BenchError(f"{counted['cold']} accesses walked their path")
