@@ -4,7 +4,7 @@
     python inside.py run HOW.json PROGRAM ARGUMENT...
     python inside.py off
 
-HOW: {"empty": OBJECT} | {"gate": IMAGE, "cold": bool} | {"profile": NAME} | {}. The answer is one line of JSON.
+HOW: {"empty": OBJECT} | {"gate": IMAGE, "cold": bool} | {"profile": NAME} | {}. The answer is a line of JSON.
 Only the product itself is imported here.
 """
 

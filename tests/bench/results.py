@@ -89,9 +89,8 @@ def first_bar(measured: Measured) -> list[str]:
                 missed.append(f"{operation.name} warm with {count} rules is {ratio:.3f}, above {WARM_OPEN}")
             if cost[f"cold-{count}"] >= cost[APPARMOR]:
                 ratio, theirs = cost[f"cold-{count}"] / cost[BASE], cost[APPARMOR] / cost[BASE]
-                missed.append(
-                    f"{operation.name} cold with {count} rules is {ratio:.3f}, not below AppArmor: {theirs:.3f}"
-                )
+                text = f"{operation.name} cold with {count} rules is {ratio:.3f}"
+                missed.append(f"{text}, not below AppArmor: {theirs:.3f}")
         for state in ("warm", "cold"):
             growth = cost[f"{state}-{LARGE}"] / cost[f"{state}-{SMALL}"] - 1
             if abs(growth) > FLAT:
@@ -137,9 +136,7 @@ def show(kernel: str, measured: Measured) -> bool:
             " / ".join(bars),
         )
     console.print(table)
-    console.print(
-        "again: no LSM once more at the end of the run; spread: the widest of the row, of half the batches"
-    )
+    console.print("again: no LSM at the end of the run; spread: of half the batches, the widest of the row")
     for row in rows(measured):
         if row.bar and row.unit == "ratio":
             verdict = "met" if row.value <= row.bar else "not met"

@@ -44,7 +44,7 @@ RULES: Final = (10, LARGE)
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One row of the table. The bars are those of the cost table in issue 3; `units`: instructions of a batch."""
+    """One row of the table. The bars: issue 3. `units`: instructions of a batch, about."""
 
     name: str
     bar: float | None
