@@ -167,4 +167,5 @@ def _patterns_of(dfa: Dfa, numbers: Sequence[int], n_classes: int) -> tuple[tupl
     found: list[set[int]] = [set() for _ in range(n_classes)]
     for accepts, number in dict(zip(dfa.accepts, numbers, strict=True)).items():
         found[number].update(-(accept >> 1) - 1 if accept & 1 else accept >> 1 for accept in accepts)
+    found[0] = set()  # what changes nothing for anybody is as good as no pattern
     return tuple(tuple(sorted(each)) for each in found)

@@ -116,7 +116,7 @@ def make(documents: Documents, base: tuple[FileRule, ...]) -> Plan:
         plan.guards.append(_guard(plan, protection, rows))
     for policy in documents.policies:
         _policy(plan, policy, rows[policy.subject.identity])
-    for rule in base:
+    for rule in base if any(row.base for row in plan.rows) else ():
         number = _number(plan, RuleEntry("base", "base", rule.place))
         plan.units.append(_unit(rule, number, None, enforced=False))
     if len(plan.rules) > MAX_RULES:

@@ -1,0 +1,88 @@
+"""Too much of anything is refused with what to reduce; what is allowed is quick enough."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from policies import PolicyErrors, compile_documents, parse_text
+from policies.compile import plan
+from policies.compile.cells import Cells
+from policies.compile.plan import MAX_RULES
+from policies.errors import PolicyError
+from policies.names import identity_id
+from tests.unit.policies.helpers import policy, protection, together
+
+
+def refused(text: str, capacity: int = 8 << 20) -> PolicyError:
+    with pytest.raises(PolicyErrors) as caught:
+        compile_documents(parse_text(text), capacity=capacity)
+    (error,) = caught.value.errors
+    return error
+
+
+def many(count: int, subjects: int, rights: str = "read") -> str:
+    """`count` rules, evenly over `subjects` policies."""
+    return together(
+        *(
+            policy(
+                "files:\n"
+                + "".join(
+                    f"  - {{allow: [{rights}], paths: [/srv/{s}/f{n}]}}\n" for n in range(count // subjects)
+                ),
+                subject=f"{{identity: test/s{s}}}",
+                name=f"s{s}",
+            )
+            for s in range(subjects)
+        )
+    )
+
+
+def test_too_many_rules_for_an_image_name_the_largest_policy() -> None:
+    text = together(
+        many(100, 10), policy("files:\n" + "  - {allow: [read], paths: [/a]}\n" * 30, name="largest")
+    )
+    error = refused(text, capacity=1 << 15)
+    assert "too many rules or subjects for the tables" in error.message
+    assert '"largest" is the largest policy' in error.hint
+    assert error.line > 1
+
+
+def test_too_many_subjects_are_refused() -> None:
+    only = ", ".join(f"{{identity: test/s{n}}}" for n in range(5000))
+    error = refused(protection('["/a/**"]', "[read]", only=f"[{only}]"), capacity=1 << 16)
+    assert "too many rules or subjects for the tables" in error.message
+    assert "bytes" in error.message
+
+
+def test_too_many_answers_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("policies.compile.compiler.MAX_CELLS", 20)
+    assert "different answers (cells), at most 20" in refused(many(100, 2)).message
+
+
+def test_too_many_rules_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan, "MAX_RULES", 50)
+    error = refused(many(100, 2))
+    assert "too many rules for the tables" in error.message
+    assert '"s0" has the most' in error.hint
+    assert MAX_RULES == 0xFFFF
+
+
+def test_two_identities_with_one_id_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan, "identity_id", lambda name: identity_id("test/same"))
+    assert "have the same 64-bit id" in refused(many(2, 2)).message
+
+
+def test_a_thousand_rules_compile_in_a_moment() -> None:
+    text = many(1000, 20, "read, write")
+    started = time.process_time()
+    found = compile_documents(parse_text(text))
+    assert time.process_time() - started < 5
+    assert len(found.image) < 1 << 20
+
+
+def test_cells_that_are_the_same_are_kept_once() -> None:
+    found = compile_documents(parse_text(many(400, 4)))
+    assert found.n_cells < 450
+    assert len(Cells()) == 0
