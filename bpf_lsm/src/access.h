@@ -84,14 +84,12 @@ static __always_inline int classify(struct request *request, struct dentry *dent
 }
 
 /* What a protected name of the same file denies, whatever this name would allow. */
-static __always_inline __u64 judge_alias(struct request *request, struct inode *inode)
+static __noinline __u64 judge_alias(struct request *request, struct inode *inode)
 {
 	struct alias_key key = {};
 	struct alias *alias;
 	__u32 slot, class;
 
-	if (!inode || one_name(inode))
-		return 0;
 	key.inode = inode->i_ino;
 	key.device = inode->i_sb->s_dev;
 	key.generation = inode->i_generation;
@@ -124,9 +122,10 @@ static __always_inline int check_object(struct request *request, struct dentry *
 	request->is_new = opaque(request->is_new, request->switches);
 	rule = opaque(classify(request, dentry, inode, directory, trusted), request->switches);
 	if (!rule) {
-		verdict = stricter(judge_class(request->image, &request->subject, request->class, request->flags,
-					       request->want),
-				   judge_alias(request, inode));
+		verdict = judge_class(request->image, &request->subject, request->class, request->flags,
+				      request->want);
+		if (inode && !one_name(inode))
+			verdict = stricter(verdict, judge_alias(request, inode), request->switches);
 	} else if (rule != RULE_NO_PATH || request->want & (BIT(RIGHT_EXECUTE) | BIT(RIGHT_MAP_EXEC))) {
 		/* memfd, pipes, shared memory: data may pass, programs may not. */
 		verdict = judge_builtin(&request->subject, rule, lowest_bit(request->want));

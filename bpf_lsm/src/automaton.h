@@ -16,9 +16,9 @@ static __always_inline struct control *get_control(void)
  * The same value, but no longer a constant to the verifier: otherwise it follows every combination of flags through
  * everything that comes after (6.12: 130,000 instead of 13,000 instructions for one hook).
  */
-static __always_inline __u32 opaque(__u32 value, struct control *switches)
+static __always_inline __u64 opaque(__u64 value, struct control *switches)
 {
-	return value | *(volatile __u32 *)&switches->zero;
+	return value + *(volatile __u32 *)&switches->zero;
 }
 
 /* The image in force, or NULL while there is none. A hook calls this once and keeps the answer. */

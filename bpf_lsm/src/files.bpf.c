@@ -180,11 +180,13 @@ static __always_inline __u64 judge_move(struct request *request, const struct pl
 	old_class = state_subtree(image, from->state);
 	new_class = state_subtree(image, to->state);
 	verdict = stricter(judge_class(image, &request->subject, old_class, from->flags, BIT(RIGHT_RENAME)),
-			   judge_class(image, &request->subject, new_class, to->flags, BIT(RIGHT_CREATE)));
+			   judge_class(image, &request->subject, new_class, to->flags, BIT(RIGHT_CREATE)),
+			   request->switches);
 	old_cell = find_cell(image, request->subject.row, old_class, from->flags);
 	new_cell = find_cell(image, request->subject.row, new_class, to->flags);
 	if (new_cell->any & ~old_cell->allow & GAINABLE)
-		verdict = stricter(verdict, judge_builtin(&request->subject, RULE_GAIN, RIGHT_RENAME));
+		verdict = stricter(verdict, judge_builtin(&request->subject, RULE_GAIN, RIGHT_RENAME),
+				   request->switches);
 	return verdict;
 }
 
@@ -232,7 +234,7 @@ int BPF_PROG(path_rename, const struct path *old_dir, struct dentry *old_dentry,
 	if (is_directory(old_dentry))
 		verdict = judge_move(&request, &from, &to);
 	if (flags & RENAME_EXCHANGE && is_directory(new_dentry))
-		verdict = stricter(verdict, judge_move(&request, &to, &from));
+		verdict = stricter(verdict, judge_move(&request, &to, &from), request.switches);
 	return answer(conclude(&request, new_dentry, verdict), -EACCES);
 }
 

@@ -157,15 +157,16 @@ static __noinline int check_mount_point(struct dentry *dentry, __u16 operation)
 
 	if (!begin(&request, operation, BIT(RIGHT_MOUNT)))
 		return 0;
-	rule = classify(&request, dentry, dentry->d_inode, NULL, true);
+	rule = opaque(classify(&request, dentry, dentry->d_inode, NULL, true), request.switches);
 	if (rule) {
 		verdict = judge_builtin(&request.subject, rule, RIGHT_MOUNT);
 	} else {
 		subtree = state_subtree(request.image, request.state);
-		verdict = stricter(judge_denials(request.image, &request.subject, request.class, request.flags,
-						 request.want),
+		verdict = judge_denials(request.image, &request.subject, request.class, request.flags, request.want);
+		verdict = stricter(verdict,
 				   judge_denials(request.image, &request.subject, subtree, request.flags,
-						 request.want));
+						 request.want),
+				   request.switches);
 	}
 	return answer(conclude(&request, dentry, verdict), -EACCES);
 }
