@@ -1,8 +1,8 @@
 """What the measured program may do, in Menshen's language and in AppArmor's: ten patterns, and many more.
 
 The further patterns are of the usual kinds: whole trees, one star in a name, plain files; a tenth lies in
-the measured tree itself, so that the automaton is no smaller there. `**/*.key` keeps every walk going to the end
-of the path.
+the measured tree itself, so that the automaton is no smaller there. `**/*.key` keeps every walk going to the
+end of the path.
 """
 
 from __future__ import annotations
