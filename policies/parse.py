@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from policies import nodes, shape
+from policies.collector import paused
 from policies.errors import Place, PolicyError, PolicyErrors
 from policies.model import Documents, FileRule, Policy, Protection
 from policies.read import Reader
@@ -28,13 +29,14 @@ def load_paths(paths: Iterable[str | os.PathLike[str]]) -> Documents:
     """Read files, and folders with everything below them that ends in .yaml, .yml or .json."""
     found = Documents()
     errors: list[PolicyError] = []
-    for path in _files(paths, errors):
-        try:
-            found += parse_bytes(path.read_bytes(), str(path))
-        except PolicyErrors as group:
-            errors.extend(group.errors)
-        except OSError as error:
-            errors.append(PolicyError(f"cannot be read: {error.strerror}", place=Place(str(path))))
+    with paused():
+        for path in _files(paths, errors):
+            try:
+                found += parse_bytes(path.read_bytes(), str(path))
+            except PolicyErrors as group:
+                errors.extend(group.errors)
+            except OSError as error:
+                errors.append(PolicyError(f"cannot be read: {error.strerror}", place=Place(str(path))))
     errors.extend(clashes(found))
     if errors:
         raise PolicyErrors.of(errors)

@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 
+from policies.collector import paused
 from policies.compile import assemble, comb, plan
 from policies.compile.assemble import Tables
 from policies.compile.cells import ALL_RIGHTS
@@ -55,9 +56,9 @@ def compile_documents(documents: Documents, *, capacity: int = DEFAULT_CAPACITY)
     """Compile; PolicyErrors says what clashes, explodes or does not fit, and what to reduce."""
     if errors := list(clashes(documents)):
         raise PolicyErrors.of(errors)
-    made = plan.make(documents, base_rules())
-    globs = globs_of(made)
-    return _Compilation(documents, made, globs, capacity).run()
+    with paused():
+        made = plan.make(documents, base_rules())
+        return _Compilation(documents, made, globs_of(made), capacity).run()
 
 
 @dataclass

@@ -63,7 +63,7 @@ class _Subsets:
         first = frozenset(self.alike)
         self.narrow = [
             {
-                byte: nothing.union(*(closures[each] for each in targets))
+                byte: closures[targets[0]].union(*(closures[each] for each in targets[1:]))
                 for byte, targets in node.narrow.items()
                 if byte in first
             }

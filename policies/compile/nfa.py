@@ -191,7 +191,10 @@ class Nfa:
 
     def closures(self) -> list[frozenset[int]]:
         """For each node, the nodes that are entered with it."""
-        return [frozenset(self._closure(node)) for node in range(len(self.nodes))]
+        return [
+            frozenset(self._closure(number) if node.free else (number,))
+            for number, node in enumerate(self.nodes)
+        ]
 
     def _closure(self, node: int) -> Iterable[int]:
         found, waiting = {node}, [node]

@@ -53,11 +53,6 @@ class Unit:
     as_self: bool | None = None
     """What an exec rule says about identity; None for other rules."""
 
-    @property
-    def reads(self) -> bool:
-        """Whether the rule allows reading, which allows identified libraries to be mapped."""
-        return bool(self.allow >> Right.READ & 1)
-
 
 @dataclass(frozen=True, slots=True)
 class Guard:
