@@ -162,7 +162,6 @@ int BPF_PROG(path_rmdir, const struct path *dir, struct dentry *dentry)
 
 /* One of the two names of a rename, as classified. */
 struct place {
-	struct dentry *dentry;
 	__u32 state;
 	__u32 flags;
 };
@@ -190,10 +189,10 @@ static __always_inline __u64 judge_move(struct request *request, const struct pl
 	return verdict;
 }
 
-static __always_inline int check_place(struct request *request, struct place *place, __u32 want)
+static __always_inline int check_place(struct request *request, struct dentry *dentry, __u32 want, struct place *place)
 {
 	request->want = want;
-	if (check_name(request, place->dentry))
+	if (check_name(request, dentry))
 		return 1;
 	place->state = request->state;
 	place->flags = request->flags & OBJECT_FOREIGN;
@@ -212,7 +211,7 @@ int BPF_PROG(path_rename, const struct path *old_dir, struct dentry *old_dentry,
 	     struct dentry *new_dentry, unsigned int flags)
 {
 	struct request request;
-	struct place from = { .dentry = old_dentry }, to = { .dentry = new_dentry };
+	struct place from, to;
 	__u32 leave = BIT(RIGHT_RENAME), arrive = BIT(RIGHT_CREATE);
 	__u64 verdict = 0;
 
@@ -225,10 +224,10 @@ int BPF_PROG(path_rename, const struct path *old_dir, struct dentry *old_dentry,
 		leave = arrive = BIT(RIGHT_RENAME) | BIT(RIGHT_CREATE);
 	else if (new_dentry->d_inode)
 		arrive |= BIT(RIGHT_DELETE);
-	if (check_place(&request, &from, leave))
+	if (check_place(&request, old_dentry, leave, &from))
 		return deny(-EACCES);
 	request.attempt.operation = OP_RENAME_TO;
-	if (check_place(&request, &to, arrive))
+	if (check_place(&request, new_dentry, arrive, &to))
 		return deny(-EACCES);
 
 	if (is_directory(old_dentry))

@@ -97,6 +97,7 @@ struct mount {
 	struct vfsmount mnt;
 	struct list_head mnt_instance;
 	struct mnt_namespace *mnt_ns;
+	int mnt_group_id; /* not 0: it is shared */
 } KERNEL_TYPE;
 
 struct path {

@@ -32,13 +32,6 @@ struct v6_address {
 	__u32 scope;
 };
 
-struct endpoint {
-	__u8 family; /* ENDPOINT_V4, ENDPOINT_V6; 0: none of ours */
-	__u8 protocol;
-	__u16 port;
-	__u8 address[16];
-};
-
 static __always_inline __u8 policy_protocol(__u32 protocol)
 {
 	switch (protocol) {
@@ -142,15 +135,18 @@ static __always_inline __u32 endpoint_class(const struct image_header *image, co
 	return state_class(image, state);
 }
 
-static __noinline int check_endpoint(struct request *request, struct endpoint *endpoint)
+static __noinline int judge_endpoint(struct request *request, const struct endpoint *endpoint)
 {
-	request->attempt.family = endpoint->family == ENDPOINT_V4 ? 4 : 6;
-	request->attempt.protocol = endpoint->protocol;
-	request->attempt.port = endpoint->port;
-	__builtin_memcpy(request->attempt.address, endpoint->address, sizeof(endpoint->address));
 	return conclude(request, NULL,
 			judge_class(request->image, &request->subject, endpoint_class(request->image, endpoint), 0,
 				    request->want));
+}
+
+/* Inlined: a pointer to the stack can only be stored by the function whose stack it is. */
+static __always_inline int check_endpoint(struct request *request, const struct endpoint *endpoint)
+{
+	request->attempt.endpoint = endpoint;
+	return judge_endpoint(request, endpoint);
 }
 
 static __always_inline __u32 family_of(struct socket *sock)

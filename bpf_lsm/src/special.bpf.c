@@ -177,6 +177,30 @@ static __always_inline bool mounts_over(unsigned long flags)
 	return !(flags & MS_REMOUNT) && (flags & MS_BIND || !(flags & MS_PROPAGATION));
 }
 
+/*
+ * A mount namespace of one's own (systemd's services, unshare, ip netns) hides nothing from anybody else, unless `on`,
+ * the mount that `mount` is put on, is shared: then the same happens in the other namespaces.
+ */
+static __always_inline bool concerns_others(struct mount *mount, struct mount *on)
+{
+	struct control *switches = get_control();
+	struct mnt_namespace *ns = NULL;
+	__u32 inum = 0;
+	int group = 0;
+
+	bpf_core_read(&ns, sizeof(ns), &mount->mnt_ns);
+	bpf_core_read(&group, sizeof(group), &on->mnt_group_id);
+	if (group || !switches || !in_namespace((__u64)ns))
+		return true;
+	bpf_core_read(&inum, sizeof(inum), &ns->ns.inum);
+	return !inum || inum == switches->init_mnt_ns;
+}
+
+static __always_inline struct mount *mount_of(const struct vfsmount *mount)
+{
+	return (void *)mount - bpf_core_field_offset(struct mount, mnt);
+}
+
 SEC("lsm/sb_mount")
 int BPF_PROG(sb_mount, const char *device, const struct path *path, const char *type, unsigned long flags)
 {
@@ -184,7 +208,7 @@ int BPF_PROG(sb_mount, const char *device, const struct path *path, const char *
 
 	if (error)
 		return deny(-EPERM);
-	if (!mounts_over(flags))
+	if (!mounts_over(flags) || !concerns_others(mount_of(path->mnt), mount_of(path->mnt)))
 		return 0;
 	return check_mount_point(path->dentry, OP_MOUNT);
 }
@@ -193,9 +217,13 @@ SEC("lsm/sb_umount")
 int BPF_PROG(sb_umount, struct vfsmount *mount, int flags)
 {
 	int error = check_special(OP_UMOUNT, SPECIAL_MOUNT, 0, 0, flags);
+	struct mount *below = NULL, *own = mount_of(mount);
 
 	if (error)
 		return deny(-EPERM);
+	bpf_core_read(&below, sizeof(below), &own->mnt_parent);
+	if (!concerns_others(own, below))
+		return 0;
 	return check_mount_point(mount->mnt_root, OP_UMOUNT);
 }
 
@@ -209,6 +237,8 @@ int BPF_PROG(move_mount, const struct path *from, const struct path *to)
 		return deny(-EPERM);
 	if (switches)
 		__sync_fetch_and_add(&switches->epoch, 1);
+	if (!concerns_others(mount_of(to->mnt), mount_of(to->mnt)))
+		return 0;
 	return check_mount_point(to->dentry, OP_MOVE_MOUNT);
 }
 

@@ -7,7 +7,6 @@
 
 /* The subject of one hook call: a copy, so that everything in the call is judged as one subject. */
 struct subject {
-	__u64 identity;
 	__u32 row;
 	__u32 row_flags;
 	__u32 watch;
@@ -96,7 +95,6 @@ static __always_inline bool current_subject(const struct image_header *image, st
 		/* No memory for its label, or born before us and not yet adopted: it has no identity. */
 		count(COUNT_NO_LABEL);
 		row = image_row(image, ROW_UNIDENTIFIED);
-		subject->identity = 0;
 		subject->row = ROW_UNIDENTIFIED;
 		subject->row_flags = row->flags;
 		subject->watch = row->flags & ROW_CONFINED ? ~0u : row->watch;
@@ -106,7 +104,6 @@ static __always_inline bool current_subject(const struct image_header *image, st
 		return false;
 	if (label->generation != image->generation)
 		refresh(label, image);
-	subject->identity = label->identity;
 	subject->row = label->row;
 	subject->row_flags = label->row_flags;
 	subject->watch = label->watch;

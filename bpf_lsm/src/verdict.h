@@ -11,16 +11,20 @@
 
 #define NO_RIGHT 255
 
+struct endpoint {
+	__u8 family; /* ENDPOINT_V4, ENDPOINT_V6; 0: none of ours */
+	__u8 protocol;
+	__u16 port;
+	__u8 address[16]; /* network order; v4 in the first four bytes */
+};
+
 /* What a hook knows about the attempt, for the event only. */
 struct attempt {
-	__u16 operation;
-	__u8 protocol;
-	__u8 family;
-	__u16 port;
+	__u64 target;
+	const struct endpoint *endpoint; /* or NULL */
+	__u32 operation;
 	__u32 detail;
 	__u32 target_pid;
-	__u64 target;
-	__u8 address[16];
 };
 
 static __always_inline int deny(int error)
@@ -113,11 +117,13 @@ static __noinline int report(struct attempt *attempt, struct dentry *name, const
 	event->operation = attempt->operation;
 	event->kind = enforced ? EVENT_DENIAL : EVENT_WOULD_DENY;
 	event->right = right;
-	event->protocol = attempt->protocol;
-	event->family = attempt->family;
-	event->port = attempt->port;
 	event->target_pid = attempt->target_pid;
-	__builtin_memcpy(event->address, attempt->address, sizeof(event->address));
+	if (attempt->endpoint) {
+		event->protocol = attempt->endpoint->protocol;
+		event->family = attempt->endpoint->family;
+		event->port = attempt->endpoint->port;
+		__builtin_memcpy(event->address, attempt->endpoint->address, sizeof(event->address));
+	}
 	bpf_get_current_comm(event->comm, sizeof(event->comm));
 	if (name)
 		describe_path(name, scratch, image, switches);
