@@ -17,7 +17,7 @@ struct request {
 	__u32 class;
 	__u32 state;
 	__u32 flags; /* enum object_flag */
-	__u32 is_new; /* just created: not worth a cache entry yet */
+	__u32 is_fleeting; /* just created or about to go: not worth a cache entry */
 };
 
 /* Fills a request for the current task. False: nothing to judge. want is 0 where no right on an object is meant. */
@@ -75,7 +75,7 @@ static __always_inline int classify(struct request *request, struct dentry *dent
 	request->flags = scratch->walk.flags;
 	request->state = scratch->walk.state;
 	request->class = own_class(request->image, request->state);
-	if (inode && one_name(inode) && !request->is_new && scratch->walk.may_cache &&
+	if (inode && one_name(inode) && !request->is_fleeting && !request->switches->no_cache && scratch->walk.may_cache &&
 	    !*(volatile __u32 *)&request->switches->moving &&
 	    !(request->flags & (OBJECT_VOLATILE | OBJECT_DELETED)) &&
 	    epoch == *(volatile __u64 *)&request->switches->epoch)
@@ -119,7 +119,7 @@ static __always_inline int check_object(struct request *request, struct dentry *
 	int rule;
 
 	request->want = opaque(request->want, request->switches);
-	request->is_new = opaque(request->is_new, request->switches);
+	request->is_fleeting = opaque(request->is_fleeting, request->switches);
 	rule = opaque(classify(request, dentry, inode, directory, trusted), request->switches);
 	if (!rule) {
 		verdict = judge_class(request->image, &request->subject, request->class, request->flags,

@@ -77,7 +77,7 @@ int BPF_PROG(file_open, struct file *file)
 	if (!begin(&request, OP_OPEN, want))
 		return 0;
 	request.attempt.detail = flags;
-	request.is_new = mode & FMODE_CREATED;
+	request.is_fleeting = mode & FMODE_CREATED;
 	return answer(check_file(&request, file), -EACCES);
 }
 
@@ -124,6 +124,7 @@ static __always_inline int check_simple(struct dentry *dentry, __u16 operation, 
 	if (!begin(&request, operation, BIT(right)))
 		return 0;
 	request.attempt.detail = detail;
+	request.is_fleeting = right == RIGHT_DELETE;
 	return answer(check_name(&request, dentry), -EACCES);
 }
 

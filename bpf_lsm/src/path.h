@@ -275,7 +275,7 @@ static __always_inline void climb(struct dentry *dentry, struct dentry *top, str
 		walk->flags |= OBJECT_UNRESOLVED;
 		return;
 	}
-	if (top && walk->use_cache && climb.dentry == top && use_known_state(&climb, top->d_inode, top))
+	if (top && climb.dentry == top && use_known_state(&climb, top->d_inode, top))
 		return;
 	walk->root_depth = walk->depth;
 	walk->dentry = (__u64)climb.dentry;
@@ -310,18 +310,24 @@ static long descend(__u32 i, struct walk_context *context)
 			walk->parent_state = state;
 			return 1;
 		}
-		if (name)
-			bpf_probe_read_kernel_str(scratch->name, 256, (void *)name);
-		else
+		if (!name) {
 			__builtin_memcpy(scratch->name, "self", 5);
+		} else {
+			/* Word by word is cheaper than a string; most names are short and end within. */
+			if (bpf_probe_read_kernel(scratch->name, STRIDE, (void *)name))
+				bpf_probe_read_kernel_str(scratch->name, 256, (void *)name);
+		}
 		state = automaton_byte(image, state, '/');
+	} else if (offset == STRIDE) {
+		bpf_probe_read_kernel_str(scratch->name, 256, (void *)scratch->names[at]);
 	}
 	offset &= 255;
+	/* A sink steps to itself by its default transition, so it needs no test for each character. */
 #pragma unroll
 	for (__u32 next = 0; next < STRIDE; next++) {
 		__u8 character = scratch->name[offset + next];
 
-		if (!character || state & STATE_SINK)
+		if (!character)
 			goto end_of_component;
 		state = automaton_byte(image, state, character);
 	}
@@ -380,8 +386,8 @@ static __always_inline bool resolve(struct dentry *dentry, struct inode *inode, 
 	__builtin_memset(walk, 0, sizeof(*walk));
 	walk->root_depth = NO_ROOT;
 	walk->init_mnt_ns = switches->init_mnt_ns;
-	walk->use_cache = !switches->no_cache;
-	walk->may_cache = walk->use_cache && !*(volatile __u32 *)&switches->moving;
+	walk->use_cache = switches->no_cache < 2;
+	walk->may_cache = !*(volatile __u32 *)&switches->moving;
 	if (!dentry->d_hash.pprev && dentry->d_parent != dentry)
 		walk->flags |= OBJECT_DELETED;
 
@@ -401,7 +407,7 @@ static __always_inline bool resolve(struct dentry *dentry, struct inode *inode, 
 	if (!walk->may_cache || epoch != *(volatile __u64 *)&switches->epoch || *(volatile __u32 *)&switches->moving)
 		return true;
 	/* Under /proc the states depend on who asks; only the root's does not. */
-	if (trusted && walk->depth && !(walk->flags & OBJECT_VOLATILE)) {
+	if (trusted && walk->use_cache && walk->depth && !(walk->flags & OBJECT_VOLATILE)) {
 		struct dentry *parent = dentry->d_parent;
 
 		remember(image, parent->d_inode, parent, walk->parent_state, walk->flags, epoch);
