@@ -44,14 +44,13 @@ class Credentials:
         self,
         places: Places,
         folders: Iterable[str],
-        names: Names,
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._places = places
         self._folders = tuple(folders)
         self._memory = scan.Memory()
-        self._names = names
+        self.names = Names()
         self._clock = clock
         self._lock = threading.Lock()
         self._trust = Trust()
@@ -88,7 +87,7 @@ class Credentials:
         fresh.expire(now)
         scan.withdraw(fresh, self._trust, now)
         try:
-            self._names.learn(fresh.identities())
+            self.names.learn(fresh.identities())
         except IdentityError as error:
             return (*problems, _problem(error))
         self.catalogue = fresh

@@ -24,6 +24,8 @@ _KINDS = {"protection": "Protection", "default": "Policy"}
 """Kinds of rule of which each document has exactly one."""
 
 GUARD = Path(policies.__file__).parent / "library/guard.yaml"
+OURS = "menshen:"
+"""Begins the place of rules that come with the product; their documents are not listed among the host's."""
 
 
 class Language:
@@ -54,7 +56,7 @@ class Language:
         """The image of these files, and what the checks say of it."""
         documents = self._parse(files)
         if self._guard:
-            documents += parse_bytes(self._guard, str(GUARD))
+            documents += parse_bytes(self._guard, f"{OURS}{GUARD.name}")
         try:
             compiled = compile_documents(documents, capacity=self._capacity)
         except PolicyErrors as group:
@@ -126,7 +128,7 @@ def _contents(
     documents = tuple(
         Document(rule.name, _KINDS[rule.kind], rule.file, rule.line, owners.get(number, ""), rule.mode)
         for number, rule in enumerate(rules)
-        if rule.kind in _KINDS
+        if rule.kind in _KINDS and not rule.file.startswith(OURS)
     )
     digest = bytes(evaluator.header["hash"]).hex()
     size = int(evaluator.header["size"])

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from enforcer.agent import aliases, tasks
+from enforcer.agent import aliases
 from enforcer.agent.authority import Authority
 from enforcer.agent.calls import Calls
 from enforcer.agent.compiling import Compiled, Compiler
@@ -18,7 +18,7 @@ from enforcer.agent.documents import DocumentStore
 from enforcer.agent.feed import Feed, Numbers
 from enforcer.agent.gateway import GateLike
 from enforcer.agent.logfile import RotatingLog
-from enforcer.agent.names import AGENT, Names
+from enforcer.agent.names import AGENT
 from enforcer.agent.policy import Policy
 from enforcer.agent.report import Report
 from enforcer.agent.resolve import Resolver
@@ -26,6 +26,7 @@ from enforcer.agent.rings import Journal, RingReader
 from enforcer.agent.rules import RuleTables
 from enforcer.agent.server import Server
 from enforcer.agent.tallies import Tallies
+from enforcer.agent.tasks import Executables
 from enforcer.errors import Problem
 from enforcer.places import Places
 from enforcer.settings import Settings
@@ -52,6 +53,8 @@ class Agent:
         places: Places,
         settings: Settings,
         *,
+        credentials: Credentials,
+        executables: Executables,
         group: int | None = None,
         self_fault: Callable[[], str] = lambda: "",
     ) -> None:
@@ -67,13 +70,14 @@ class Agent:
         self._is_off = False
         for folder in (places.state, places.run, places.log, places.policies, places.trust):
             folder.mkdir(parents=True, exist_ok=True)
-        names, tables = Names(), RuleTables()
+        names, tables = credentials.names, RuleTables()
         self.feed = Feed(settings.keep_events)
         self.denials_log = RotatingLog(
             places.denials_log, limit=settings.log_bytes, keep=settings.log_files, group=group
         )
         self.journal = Journal(self.feed, Numbers(places.event_counter), self.denials_log)
-        self.credentials = Credentials(places, settings.scan, names)
+        self.credentials = credentials
+        self._executables = executables
         self.tallies = Tallies(gate, places.run / "tallies.json", RULES, ROWS)
         self.policy = Policy(
             gate,
@@ -106,14 +110,13 @@ class Agent:
 
         Then the kernel has its identities too, and searching for signed programs can wait until we answer.
         """
-        adopted = adopted and self.gate.image() is not None  # else a former agent ended while it began
-        say(self.credentials.load(search=not adopted))
+        if adopted and self.gate.image() is None:  # a former agent ended while it began
+            adopted = False
+            say(self.credentials.load())
         if adopted:
             self.tallies.adopt(self.gate.generation)
         else:
-            change = self.credentials.push(self.gate)
-            log.info("%d identities by digest", change.total)
-            self._adopt_tasks()
+            self._fill()
         self.policy.boot()
         if self.policy.fault:
             self.journal.notice(f"the policies on disk are not in force: {self.policy.fault}")
@@ -164,18 +167,18 @@ class Agent:
         """Whether enforcement was turned off."""
         return self._is_off
 
-    def _adopt_tasks(self) -> None:
-        found = tasks.running(self.credentials.lookup)
+    def _fill(self) -> None:
+        """Identities and labels for a gate that has none. What was hashed before it was loaded is known, so
+        this takes a moment only: a program that starts in it finds no catalogue and is unidentified."""
+        change = self.credentials.push(self.gate)
+        found = self._executables.look(self.credentials.lookup)
         count = self.gate.adopt_tasks(found.by_file, {os.getpid(): identity_id(AGENT)})
-        log.info(
-            "%d processes, %d of them with an identity; %d tasks were here before the gate",
-            found.processes,
-            found.identified,
-            count,
-        )
-        if count and found.unidentified:
-            programs = ", ".join(sorted(found.unidentified)[:20])
-            log.warning("running programs without an identity: %s", programs)
+        log.info("%d programs are known by digest; %d tasks were here before the gate", change.total, count)
+        if found.unidentified:
+            log.warning("running without an identity: %s", ", ".join(sorted(found.unidentified)[:20]))
+        late = [pid for pid in found.by_pid if self.identify(pid) == 0]
+        if late:
+            log.warning("started while the gate was, and so without identity until restarted: %s", late[:50])
 
     def _arm(self) -> None:
         """Arm the guard, if the agent's next start will be known to it: else it would lock us out as well."""

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import os
 import secrets
 import select
@@ -26,6 +27,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+log = logging.getLogger("menshen.peers")
 
 SO_PEERPIDFD = 77
 SO_PEERGROUPS = 59
@@ -179,6 +182,8 @@ class Gatekeeper:
             await asyncio.gather(one, other, return_exceptions=True)
         except OSError:
             pass  # the peer or the server went away: there is nobody to tell
+        except Exception:  # nobody is let in whom we could not look at
+            log.exception("a connection was refused")
         finally:
             self._peers.pop(key, None)
             inner.close()

@@ -67,18 +67,32 @@ def run(root: Path) -> int:
 
 
 def _start(places: Places) -> Agent:
+    from bpf_lsm import gate as gate_module  # noqa: PLC0415
+    from enforcer.agent.credentials import Credentials  # noqa: PLC0415
     from enforcer.agent.language import Language  # noqa: PLC0415
-    from enforcer.agent.life import Agent  # noqa: PLC0415
+    from enforcer.agent.life import Agent, say  # noqa: PLC0415
+    from enforcer.agent.tasks import Executables  # noqa: PLC0415
     from enforcer.enrolment import launcher_fault  # noqa: PLC0415
 
     settings = _settings(places)
+    credentials, executables = Credentials(places, settings.scan), Executables()
+    # All that takes time comes before the hooks are attached, so that few programs start between that and
+    # the moment when the kernel knows who they are.
+    loaded = gate_module.is_loaded()
+    say(credentials.load(search=not loaded))
+    if not loaded:
+        executables.look(credentials.lookup)
     gate, adopted = _gate(settings)
+    if not adopted:
+        credentials.push(gate)
     fault = launcher_fault(places, Path(sys.argv[0]).resolve())
     agent = Agent(
         gate,
         Language(gate.capacity, guarded=settings.guard and not fault),
         places,
         settings,
+        credentials=credentials,
+        executables=executables,
         group=_group(),
         self_fault=lambda: fault,
     )

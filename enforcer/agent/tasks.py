@@ -23,51 +23,56 @@ PROC = Path("/proc")
 
 @dataclass(slots=True)
 class Running:
-    """The executables of running processes that have an identity, and how many have none."""
+    """Who the running processes are by their executables."""
 
     by_file: dict[tuple[int, int], int] = field(default_factory=dict)
-    processes: int = 0
-    identified: int = 0
+    by_pid: dict[int, int] = field(default_factory=dict)
     unidentified: dict[str, int] = field(default_factory=dict)
     """Program -> number of processes."""
 
 
-def running(lookup: Lookup, proc: Path = PROC) -> Running:
-    """Look at every process once; each file is hashed once."""
-    found = Running()
-    seen: dict[tuple[int, int], int | None] = {}
-    for entry in proc.iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            handle = os.open(entry / "exe", os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:
-            continue  # a kernel thread, or gone
-        try:
-            status = os.fstat(handle)
-            key = (status.st_dev, status.st_ino)
-            if key not in seen:
-                seen[key] = _identity(handle, status, lookup)
-        except OSError:
-            continue
-        finally:
-            os.close(handle)
-        found.processes += 1
-        identity = seen[key]
-        if identity is None:
-            name = _name(entry)
-            found.unidentified[name] = found.unidentified.get(name, 0) + 1
-        else:
-            found.identified += 1
-            found.by_file[key] = identity
-    return found
+class Executables:
+    """Looks at the executables of running processes; what it has hashed it knows the next time."""
 
+    def __init__(self, proc: Path = PROC) -> None:
+        self._proc = proc
+        self._digests: dict[tuple[int, ...], bytes | None] = {}
 
-def _identity(handle: int, status: os.stat_result, lookup: Lookup) -> int | None:
-    if not stat.S_ISREG(status.st_mode):
-        return None
-    with os.fdopen(os.dup(handle), "rb") as stream:
-        return lookup(hashlib.file_digest(stream, "sha256").digest())
+    def look(self, lookup: Lookup) -> Running:
+        """Look at every process once."""
+        found = Running()
+        for entry in self._proc.iterdir():
+            if not entry.name.isdigit():
+                continue
+            try:
+                handle = os.open(entry / "exe", os.O_RDONLY | os.O_CLOEXEC)
+            except OSError:
+                continue  # a kernel thread, or gone
+            try:
+                status = os.fstat(handle)
+                digest = self._digest(handle, status)
+            except OSError:
+                continue
+            finally:
+                os.close(handle)
+            identity = lookup(digest) if digest is not None else None
+            if identity is None:
+                name = _name(entry)
+                found.unidentified[name] = found.unidentified.get(name, 0) + 1
+            else:
+                found.by_file[status.st_dev, status.st_ino] = identity
+                found.by_pid[int(entry.name)] = identity
+        return found
+
+    def _digest(self, handle: int, status: os.stat_result) -> bytes | None:
+        if not stat.S_ISREG(status.st_mode):
+            return None
+        # A file that runs cannot be written, but its inode number may be another file's the next time.
+        key = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        if key not in self._digests:
+            with os.fdopen(os.dup(handle), "rb") as stream:
+                self._digests[key] = hashlib.file_digest(stream, "sha256").digest()
+        return self._digests[key]
 
 
 def _name(entry: Path) -> str:

@@ -11,7 +11,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from enforcer.agent.compiling import Compiler
+from enforcer.agent.credentials import Credentials
 from enforcer.agent.life import Agent
+from enforcer.agent.tasks import Executables
 from enforcer.places import Places
 from enforcer.settings import Settings
 from tests.unit.enforcer.fakes import FakeGate, FakeLanguage
@@ -35,6 +38,30 @@ class Host:
 Start = Callable[..., Host]
 
 
+def make_agent(
+    gate: FakeGate,
+    places: Places,
+    settings: Settings | None = None,
+    compiler: Compiler | None = None,
+    *,
+    adopted: bool = False,
+    **more: Any,
+) -> Agent:
+    """An agent as enforcer.agent.run makes it, not started yet."""
+    settings = settings or Settings(scan=())
+    credentials = Credentials(places, settings.scan)
+    credentials.load(search=not adopted)
+    return Agent(
+        gate,
+        compiler or FakeLanguage(),
+        places,
+        settings,
+        credentials=credentials,
+        executables=Executables(),
+        **more,
+    )
+
+
 @pytest.fixture
 def places(tmp_path: Path) -> Places:
     return Places(tmp_path)
@@ -49,7 +76,7 @@ def start(places: Places) -> Iterator[Start]:
         gate = gate or FakeGate()
         gate.labels.setdefault(os.getpid(), 99)
         given = Settings(**{"scan": (), "poll": 0.01, **settings})
-        agent = Agent(gate, FakeLanguage(), places, given)
+        agent = make_agent(gate, places, given, adopted=adopted)
         running.append(agent)
         agent.start(adopted=adopted)
         return Host(agent, gate, places)

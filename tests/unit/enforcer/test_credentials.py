@@ -108,11 +108,14 @@ def test_running_processes_are_who_their_executable_is_and_never_their_command_l
     (proc / "2").mkdir()
     (proc / "self").mkdir()
     known = {hashlib.sha256(programs[name]).digest(): len(name) for name in ("python", "nginx")}
-    found = tasks.running(known.get, proc)
+    executables = tasks.Executables(proc)
+    found = executables.look(known.get)
     keys = {name: (tmp_path / name).stat() for name in programs}
     assert found.by_file == {
         (keys["python"].st_dev, keys["python"].st_ino): 6,
         (keys["nginx"].st_dev, keys["nginx"].st_ino): 5,
     }
-    assert (found.processes, found.identified) == (4, 3)
+    assert found.by_pid == {100: 6, 101: 5, 102: 5}
     assert found.unidentified == {str(tmp_path / "unknown"): 1}
+    (tmp_path / "nginx").write_bytes(b"another program")
+    assert executables.look(known.get).by_pid == {100: 6}

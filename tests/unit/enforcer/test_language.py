@@ -9,12 +9,11 @@ import pytest
 from click.testing import CliRunner
 
 from enforcer.agent.language import Language
-from enforcer.agent.life import Agent
 from enforcer.cli import main
 from enforcer.errors import EnforcerError
 from enforcer.places import Places
-from enforcer.settings import Settings
 from identity.names import identity_id
+from tests.unit.enforcer.conftest import make_agent
 from tests.unit.enforcer.fakes import FakeGate
 
 SSH = """\
@@ -119,7 +118,7 @@ def test_apply_through_the_command_line(places: Places, tmp_path: Path) -> None:
     for name, content in FILES.items():
         (given / name).write_bytes(content.replace(b"/**/authorized_keys", b"/srv/none"))
     gate = FakeGate()
-    agent = Agent(gate, Language(gate.capacity), places, Settings(scan=()))
+    agent = make_agent(gate, places, compiler=Language(gate.capacity))
     agent.start(adopted=False)
     try:
         menshen = ["--socket", str(places.socket), "policy"]

@@ -11,14 +11,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bpf_lsm.errors import GateError
 from enforcer.agent import run
-from enforcer.agent.life import Agent
 from enforcer.agent.notify import notify, watchdog_interval
 from enforcer.places import Places
-from enforcer.settings import Settings
+from identity import catalogue_file
+from identity.catalogue import Catalogue, Entry, Source
+from identity.executables import sha256
 from identity.names import identity_id
-from tests.unit.enforcer.conftest import Host, Start
-from tests.unit.enforcer.fakes import FakeGate, FakeLanguage, record
+from tests.unit.enforcer.conftest import Host, Start, make_agent
+from tests.unit.enforcer.fakes import FakeGate, record
 
 POLICY = b"Policy api payments/api enforce\n"
 
@@ -31,11 +33,35 @@ def test_at_start_the_agent_is_itself_and_the_guard_is_armed(host: Host) -> None
 
 def test_an_agent_that_the_guard_would_not_know_again_does_not_arm_it(places: Places) -> None:
     gate = FakeGate()
-    agent = Agent(gate, FakeLanguage(), places, Settings(scan=()), self_fault=lambda: "it is not enrolled")
+    agent = make_agent(gate, places, self_fault=lambda: "it is not enrolled")
     agent.start(adopted=False)
     assert not gate.guarded
     assert not all(ok for _, ok, _ in agent.health())
     agent.stop()
+
+
+def test_a_program_that_started_while_the_gate_was_loaded_is_named_in_the_log(
+    places: Places, caplog: pytest.LogCaptureFixture
+) -> None:
+    digest = sha256(Path("/proc/self/exe").resolve())
+    places.catalogue.parent.mkdir(parents=True)
+    entry = Entry(digest, "os/python3.11", Source.PACKAGE, "/usr/bin/python3.11")
+    catalogue_file.save(Catalogue([entry]), places.catalogue)
+    gate = FakeGate()
+    gate.labels[os.getpid()] = 0
+    agent = make_agent(gate, places)
+    agent.start(adopted=False)
+    assert f"{os.getpid()}" in next(r.getMessage() for r in caplog.records if "restarted" in r.getMessage())
+    agent.stop()
+
+
+def test_nobody_is_let_in_whom_the_gate_cannot_look_at(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_pid: int) -> None:
+        raise GateError("the table of labels is gone")
+
+    monkeypatch.setattr(host.gate, "label_of", broken)
+    assert host.menshen("off", "--reason", "x").exit_code == 1
+    assert not host.gate.detached
 
 
 def test_the_end_of_the_agent_leaves_enforcement(start: Start) -> None:
