@@ -36,6 +36,9 @@ from policies.names import UNIDENTIFIED, identity_id
 NO_RIGHT: Final = 255
 """The right of verdicts on special rights and capabilities, which are not rights on objects."""
 
+_AMONG_KIN: Final = (Special.KILL, Special.SCHEDULE_OTHERS)
+"""Need no special right toward processes of the same subject."""
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -190,7 +193,8 @@ class Evaluator:
             return ALLOWED
         if target is not None:
             identity = identity_id(target) if isinstance(target, str) else target
-            if special is Special.KILL and identity == int(entry["identity"]) and row != ROW_UNCONFINED:
+            # The unidentified are nobody's kin.
+            if special in _AMONG_KIN and identity == int(entry["identity"]) != UNIDENTIFIED:
                 return ALLOWED
             first = int(entry["targets"])
             for each in self.targets[first : first + int(entry["n_targets"])]:
