@@ -83,6 +83,14 @@ static __always_inline int classify(struct request *request, struct dentry *dent
 	return 0;
 }
 
+/* The agent asks for the generation by FS_IOC_GETVERSION, which tmpfs has not; there no inode number is used twice. */
+static __always_inline void name_inode(struct alias_key *key, struct inode *inode)
+{
+	key->inode = inode->i_ino;
+	key->device = inode->i_sb->s_dev;
+	key->generation = inode->i_sb->s_magic == TMPFS_MAGIC ? 0 : inode->i_generation;
+}
+
 /* What a protected name of the same file denies, whatever this name would allow. */
 static __noinline __u64 judge_alias(struct request *request, struct inode *inode)
 {
@@ -90,9 +98,7 @@ static __noinline __u64 judge_alias(struct request *request, struct inode *inode
 	struct alias *alias;
 	__u32 slot, class;
 
-	key.inode = inode->i_ino;
-	key.device = inode->i_sb->s_dev;
-	key.generation = inode->i_generation;
+	name_inode(&key, inode);
 	alias = bpf_map_lookup_elem(&aliases, &key);
 	if (!alias)
 		return 0;

@@ -32,7 +32,7 @@ static __always_inline bool content_is_ours(struct super_block *sb)
 	case 0xef53: /* ext2, ext3, ext4 */
 	case 0x58465342: /* xfs */
 	case 0x9123683e: /* btrfs */
-	case 0x01021994: /* tmpfs */
+	case TMPFS_MAGIC:
 	case 0x858458f6: /* ramfs: the initramfs */
 	case 0x794c7630: /* overlayfs */
 	case 0xf2f52010: /* f2fs */

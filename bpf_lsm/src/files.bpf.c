@@ -270,9 +270,7 @@ int BPF_PROG(path_link, struct dentry *old_dentry, const struct path *new_dir, s
 		struct alias_key key = {};
 		struct alias alias = {};
 
-		key.inode = inode->i_ino;
-		key.device = inode->i_sb->s_dev;
-		key.generation = inode->i_generation;
+		name_inode(&key, inode);
 		alias.class[0] = slot ? 0 : old_class;
 		alias.class[1] = slot ? old_class : 0;
 		if (bpf_map_update_elem(&aliases, &key, &alias, BPF_NOEXIST) == -7 /* E2BIG: full */) {

@@ -196,6 +196,10 @@ struct socket {
 	struct sock *sk;
 } KERNEL_TYPE;
 
+struct mptcp_sock {
+	struct sock *first;
+} KERNEL_TYPE;
+
 struct sockaddr_un {
 	unsigned short sun_family;
 	char sun_path[108];
@@ -281,6 +285,7 @@ struct user_namespace;
 #define MAP_TYPE 0x0f
 
 #define PROC_SUPER_MAGIC 0x9fa0
+#define TMPFS_MAGIC 0x01021994
 
 #define EPERM 1
 #define EACCES 13

@@ -249,6 +249,18 @@ static __always_inline int check_unix_name(struct request *request, struct unix_
 	return check_abstract(request, (void *)address + bpf_core_field_offset(struct unix_address, name), size);
 }
 
+/* A socket whose port was chosen by its owner. That an MPTCP socket was bound is known by its first subflow only. */
+static __always_inline bool has_own_port(struct sock *sk)
+{
+	if (sk->sk_protocol == IPPROTO_MPTCP) {
+		struct sock *first = NULL;
+
+		bpf_core_read(&first, sizeof(first), &((struct mptcp_sock *)sk)->first);
+		sk = first;
+	}
+	return sk && BPF_CORE_READ_BITFIELD_PROBED(sk, sk_userlocks) & SOCK_BINDPORT_LOCK;
+}
+
 SEC("lsm/socket_listen")
 int BPF_PROG(socket_listen, struct socket *sock)
 {
@@ -273,7 +285,7 @@ int BPF_PROG(socket_listen, struct socket *sock)
 		bpf_core_read(address, 16, &sk->__sk_common.skc_v6_rcv_saddr);
 		set_v6(&endpoint, address);
 	}
-	if (BPF_CORE_READ_BITFIELD_PROBED(sk, sk_userlocks) & SOCK_BINDPORT_LOCK)
+	if (has_own_port(sk))
 		endpoint.port = sk->__sk_common.skc_num;
 	endpoint.protocol = protocol_of(sock);
 	return answer(check_endpoint(&request, &endpoint), -EPERM);
