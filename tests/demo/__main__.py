@@ -6,16 +6,28 @@ import os
 import sys
 
 from tests.demo.run import demo
+from tests.demo.traffic import RefusedError
 from tests.guest import kernels
+from tests.guest.channel import ChannelError
+from tests.guest.guest import CommandError
+from tests.guest.host import HostError
+from tests.guest.qmp import QmpError
 
 
 def main() -> int:
-    """0 only if every step was denied by a rule that is named, and every normal request was answered."""
+    """0 only if every step was denied by a rule that is named, and every normal request was answered.
+
+    1: that was not so. 2: it could not be run to its end.
+    """
     kernel, enforce = os.environ.get("KERNEL", "6.1"), os.environ.get("ENFORCE", "1")
     if kernel not in kernels.NAMES or enforce not in {"0", "1"}:
         print(f"demo: KERNEL is one of {', '.join(kernels.NAMES)}; ENFORCE is 0 or 1", file=sys.stderr)
         return 2
-    return 0 if demo(kernel, enforce=enforce == "1").passed else 1
+    try:
+        return 0 if demo(kernel, enforce=enforce == "1").passed else 1
+    except (HostError, ChannelError, CommandError, QmpError, RefusedError, OSError) as error:
+        print(f"demo: it could not be run to its end: {error}", file=sys.stderr)
+        return 2
 
 
 if __name__ == "__main__":

@@ -21,12 +21,13 @@ from tests.demo.world import (
 )
 from tests.guest import cache
 from tests.guest.guest import Guest
-from tests.guest.host import run
+from tests.guest.host import HostError, run
 from tests.guest.image import debian
 
 POLICIES = Path(__file__).resolve().parent / "policies"
 MOTD = "/etc/update-motd.d/10-uname"
 """A configuration file that is a script, which packages do not vouch for: sshd's PAM runs it at a login."""
+START_SECONDS = 300
 CATALOGUE = "/var/lib/menshen/catalogue"
 
 FURNISH = f"""
@@ -76,7 +77,7 @@ def identities() -> bytes:
 
 
 def enrol(guest: Guest, programs: Programs) -> None:
-    """Who is who, in the three ways there are: the package database, a trusted signature, an administrator."""
+    """Who is who, in all three ways: the package database, a trusted signature, an administrator."""
     guest.put(CATALOGUE, identities(), 0o600)
     guest.put("/etc/menshen/trust/payments.yaml", programs.trust)
     guest.put("/etc/menshen/agent.yaml", "scan: [/opt/payments]\n")
@@ -85,7 +86,9 @@ def enrol(guest: Guest, programs: Programs) -> None:
 
 def start_menshen(guest: Guest) -> None:
     """From here on it is enforced."""
-    guest.run("systemctl start menshen")
+    started = guest.run("systemctl start menshen || journalctl -u menshen -o cat", timeout=START_SECONDS)
+    if started.stdout:
+        raise HostError(f"the agent did not start:\n{started.stdout}")
     for policy in sorted(POLICIES.glob("*.yaml")):
         guest.put(f"/root/policies/{policy.name}", policy.read_bytes())
     guest.run("menshen policy apply /root/policies")

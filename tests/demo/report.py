@@ -17,7 +17,7 @@ from tests.demo.denials import Denial
 from tests.demo.intruder import Outcome
 from tests.demo.traffic import Count
 
-WIDTH = 132
+WIDTH = 140
 
 
 @dataclass(frozen=True)

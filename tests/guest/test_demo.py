@@ -1,4 +1,4 @@
-"""`make demo`: on every kernel the intrusion is denied; without enforcement it succeeds, and the demo says so."""
+"""`make demo`: the intrusion is denied on every kernel; without enforcement it succeeds, the demo fails."""
 
 from __future__ import annotations
 
