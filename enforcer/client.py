@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,16 +39,16 @@ def agent(socket: Path | None = None) -> Iterator[Any]:
 
 
 def _reachable(path: Path) -> None:
-    if path.is_socket():
-        return
+    """Say at once what gRPC would say only after a while, and less clearly."""
     try:
-        missing = not path.exists()
-    except PermissionError:
-        missing = False
-    if missing:
+        if stat.S_ISSOCK(path.stat().st_mode) and os.access(path, os.W_OK):
+            return
+    except FileNotFoundError:
         raise click.ClickException(
             f"no agent listens at {path}\n  start it: systemctl start menshen (or menshen agent)"
-        )
+        ) from None
+    except OSError:
+        pass
     raise click.ClickException(f"{path} cannot be reached\n  be root, or in the group menshen")
 
 

@@ -70,6 +70,7 @@ class Agent:
         self._is_off = False
         for folder in (places.state, places.run, places.log, places.policies, places.trust):
             folder.mkdir(parents=True, exist_ok=True)
+        places.run.chmod(0o755)  # the socket in it has its own mode
         names, tables = credentials.names, RuleTables()
         self.feed = Feed(settings.keep_events)
         self.denials_log = RotatingLog(

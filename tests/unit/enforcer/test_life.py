@@ -164,6 +164,8 @@ def test_an_event_that_is_not_there(host: Host) -> None:
 def test_without_an_agent_the_command_says_what_to_do(tmp_path: Path, host: Host) -> None:
     host.places.socket.unlink()
     assert "systemctl start menshen" in host.menshen("status").output
+    host.places.socket.touch()
+    assert "cannot be reached" in host.menshen("status").output
 
 
 def test_the_agent_does_not_start_against_menshen_off(
