@@ -19,7 +19,7 @@ from tests.unit.policies import naive
 
 WORLD = World(root="/r", folders=("a", "ab"), files=("x", "x.log"), new_names=("n",))
 RIGHTS = [right for right in Right if right < Right.WAIVE_EXECUTE_UNSIGNED]
-SLOW = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+SLOW = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def _objects(world: World) -> list[bytes]:
