@@ -12,6 +12,7 @@ struct request {
 	struct control *switches;
 	struct subject subject;
 	struct attempt attempt;
+	__u32 slot; /* that image is in */
 	__u32 want;
 	/* Answers of classify(). */
 	__u32 class;
@@ -29,7 +30,8 @@ static __always_inline bool begin(struct request *request, __u16 operation, __u3
 	if (!switches)
 		return false;
 	request->switches = switches;
-	request->image = get_image(switches);
+	request->slot = active_slot(switches);
+	request->image = image_of(request->slot);
 	if (!request->image)
 		return false;
 	if (!current_subject(request->image, &request->subject))
@@ -96,14 +98,13 @@ static __noinline __u64 judge_alias(struct request *request, struct inode *inode
 {
 	struct alias_key key = {};
 	struct alias *alias;
-	__u32 slot, class;
+	__u32 class;
 
 	name_inode(&key, inode);
 	alias = bpf_map_lookup_elem(&aliases, &key);
 	if (!alias)
 		return 0;
-	slot = *(volatile __u32 *)&request->switches->active;
-	class = alias->class[slot & 1];
+	class = alias->class[request->slot & 1];
 	if (!class)
 		return 0;
 	return judge_denials(request->image, &request->subject, class, request->flags, request->want);

@@ -21,11 +21,14 @@ static __always_inline __u64 opaque(__u64 value, struct control *switches)
 	return value + *(volatile __u32 *)&switches->zero;
 }
 
-/* The image in force, or NULL while there is none. A hook calls this once and keeps the answer. */
-static __always_inline const struct image_header *get_image(struct control *switches)
+/* The slot of the image in force; there may be none. A hook reads it once and keeps the answer. */
+static __always_inline __u32 active_slot(struct control *switches)
 {
-	__u32 slot = *(volatile __u32 *)&switches->active;
+	return *(volatile __u32 *)&switches->active;
+}
 
+static __always_inline const struct image_header *image_of(__u32 slot)
+{
 	return bpf_map_lookup_elem(&slots, &slot);
 }
 

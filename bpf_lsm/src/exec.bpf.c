@@ -144,7 +144,7 @@ int BPF_PROG(bprm_committed_creds, struct linux_binprm *bprm)
 	label->generation = 0;
 	label->flags &= ~(LABEL_ADOPTED | LABEL_KERNEL | LABEL_SELF | LABEL_EXECING);
 
-	image = get_image(switches);
+	image = image_of(active_slot(switches));
 	scratch = get_scratch();
 	if (!image || !scratch) {
 		count(COUNT_EVENTS_LOST);

@@ -266,13 +266,12 @@ int BPF_PROG(path_link, struct dentry *old_dentry, const struct path *new_dir, s
 		return deny(-EACCES);
 	/* The new name must not shed what the old one carries, for whoever uses it later. */
 	if (inode && old_class && old_class != request.class) {
-		__u32 slot = *(volatile __u32 *)&request.switches->active & 1;
 		struct alias_key key = {};
 		struct alias alias = {};
 
 		name_inode(&key, inode);
-		alias.class[0] = slot ? 0 : old_class;
-		alias.class[1] = slot ? old_class : 0;
+		alias.class[0] = request.slot ? 0 : old_class;
+		alias.class[1] = request.slot ? old_class : 0;
 		if (bpf_map_update_elem(&aliases, &key, &alias, BPF_NOEXIST) == -7 /* E2BIG: full */) {
 			count(COUNT_ALIASES_FULL);
 			return deny(-EACCES);
