@@ -77,8 +77,8 @@ static __always_inline int classify(struct request *request, struct dentry *dent
 	request->flags = scratch->walk.flags;
 	request->state = scratch->walk.state;
 	request->class = own_class(request->image, request->state);
-	if (inode && one_name(inode) && !request->is_fleeting && !request->switches->no_cache && scratch->walk.may_cache &&
-	    !*(volatile __u32 *)&request->switches->moving &&
+	if (inode && one_name(inode) && !request->is_fleeting && !request->switches->no_cache &&
+	    scratch->walk.may_cache && !*(volatile __u32 *)&request->switches->moving &&
 	    !(request->flags & (OBJECT_VOLATILE | OBJECT_DELETED)) &&
 	    epoch == *(volatile __u64 *)&request->switches->epoch)
 		remember(request->image, inode, dentry, request->state, request->flags, epoch);
@@ -129,8 +129,7 @@ static __always_inline int check_object(struct request *request, struct dentry *
 	request->is_fleeting = opaque(request->is_fleeting, request->switches);
 	rule = opaque(classify(request, dentry, inode, directory, trusted), request->switches);
 	if (!rule) {
-		verdict = judge_class(request->image, &request->subject, request->class, request->flags,
-				      request->want);
+		verdict = judge_class(request->image, &request->subject, request->class, request->flags, request->want);
 		if (inode && !one_name(inode))
 			verdict = stricter(verdict, judge_alias(request, inode), request->switches);
 	} else if (rule != RULE_NO_PATH || request->want & (BIT(RIGHT_EXECUTE) | BIT(RIGHT_MAP_EXEC))) {
@@ -155,8 +154,8 @@ static __noinline int check_file(struct request *request, struct file *file)
 }
 
 /* An abstract unix name: '@' and its bytes, which may be any. */
-static __always_inline __u32 abstract_class(const struct image_header *image, struct scratch *scratch,
-					    const void *name, __u32 size)
+static __always_inline __u32 abstract_class(const struct image_header *image, struct scratch *scratch, const void *name,
+					    __u32 size)
 {
 	__u32 state = automaton_byte(image, image->start, '@');
 
@@ -181,8 +180,7 @@ static __noinline int check_abstract(struct request *request, const void *addres
 		return 0;
 	if (scratch)
 		verdict = judge_class(request->image, &request->subject,
-				      abstract_class(request->image, scratch, address + 3, size - 3), 0,
-				      request->want);
+				      abstract_class(request->image, scratch, address + 3, size - 3), 0, request->want);
 	else
 		verdict = judge_builtin(&request->subject, RULE_SCRATCH, lowest_bit(request->want));
 	return conclude(request, NULL, verdict);

@@ -117,8 +117,7 @@ int BPF_PROG(bprm_check, struct linux_binprm *bprm)
 			return deny(-EACCES);
 	}
 	/* no_new_privs, asked for by a confined program: what it executes must not be somebody else. */
-	if (bprm->unsafe & LSM_UNSAFE_NO_NEW_PRIVS && !(label->flags & LABEL_SELF) &&
-	    label->pending != label->identity)
+	if (bprm->unsafe & LSM_UNSAFE_NO_NEW_PRIVS && !(label->flags & LABEL_SELF) && label->pending != label->identity)
 		label->pending = 0;
 	return 0;
 }
@@ -250,8 +249,7 @@ static __always_inline int check_code(struct request *request, struct file *file
 	cell = find_cell(request->image, request->subject.row, request->class, request->flags);
 	if (cell->allow & BIT(WAIVE_MAP_UNSIGNED))
 		return 0;
-	return conclude(request, dentry,
-			judge_builtin(&request->subject, RULE_UNIDENTIFIED_PROGRAM, RIGHT_MAP_EXEC));
+	return conclude(request, dentry, judge_builtin(&request->subject, RULE_UNIDENTIFIED_PROGRAM, RIGHT_MAP_EXEC));
 }
 
 SEC("lsm/mmap_file")

@@ -42,8 +42,8 @@
 #define ATTR_SIZE (1 << 3)
 
 /* Rights that moving a tree or linking a file could gain; compared between the old and the new place. */
-#define GAINABLE                                                                                                     \
-	(BIT(RIGHT_READ) | BIT(RIGHT_LIST) | BIT(RIGHT_WRITE) | BIT(RIGHT_APPEND) | BIT(RIGHT_ATTRIBUTES) |          \
+#define GAINABLE                                                                                                       \
+	(BIT(RIGHT_READ) | BIT(RIGHT_LIST) | BIT(RIGHT_WRITE) | BIT(RIGHT_APPEND) | BIT(RIGHT_ATTRIBUTES) |            \
 	 BIT(RIGHT_EXECUTE) | BIT(RIGHT_MAP_EXEC))
 
 static __always_inline __u32 open_rights(struct file *file, __u32 mode, __u32 flags, bool is_directory)

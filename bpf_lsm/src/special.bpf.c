@@ -164,8 +164,7 @@ static __noinline int check_mount_point(struct dentry *dentry, __u16 operation)
 		subtree = state_subtree(request.image, request.state);
 		verdict = judge_denials(request.image, &request.subject, request.class, request.flags, request.want);
 		verdict = stricter(verdict,
-				   judge_denials(request.image, &request.subject, subtree, request.flags,
-						 request.want),
+				   judge_denials(request.image, &request.subject, subtree, request.flags, request.want),
 				   request.switches);
 	}
 	return answer(conclude(&request, dentry, verdict), -EACCES);

@@ -68,7 +68,7 @@ static __always_inline const struct image_cell *find_cell(const struct image_hea
 /* Never 0: rule, right, enforced, class. */
 static __always_inline __u64 pack_verdict(__u32 rule, __u32 right, bool enforced, __u32 class)
 {
-	return (__u64)class << 32 | 1u << 25 | (__u32)enforced << 24 | (right & 0xff) << 16 | (rule & 0xffff);
+	return (__u64) class << 32 | 1u << 25 | (__u32)enforced << 24 | (right & 0xff) << 16 | (rule & 0xffff);
 }
 
 /* Counts and reports. `name` may be NULL. Returns nothing: whoever calls has decided already. */
@@ -136,7 +136,6 @@ static __noinline int report(struct attempt *attempt, struct dentry *name, const
 		count(COUNT_DENIALS_LOST);
 	return 0;
 }
-
 
 /* The number of the lowest bit: a population count without branches, since each would double the verifier's work. */
 static __always_inline __u32 lowest_bit(__u32 mask)
