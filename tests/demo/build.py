@@ -12,6 +12,7 @@ from tests.guest.host import run
 from tests.guest.kernels import Kernel
 
 SERVICE = Path(__file__).resolve().parent / "service"
+MENSHEN = Path(sys.executable).parent / "menshen"
 CFLAGS = ["-O2", "-Wall", "-Wextra", "-Werror", "-std=gnu11", "-D_GNU_SOURCE"]
 ALONE = ["-Os", "-static", "-nostdlib", "-fno-stack-protector", "-fno-pic", "-s", "-Wl,-n,--build-id=none"]
 
@@ -43,13 +44,12 @@ def build(folder: Path) -> Programs:
     service, foothold, key = folder / "payments-api", folder / "foothold", folder / "payments.key"
     run(["clang", *CFLAGS, "-pthread", SERVICE / "payments-api.c", SERVICE / "debug.c", "-o", service])
     run(["clang", *CFLAGS, *ALONE, SERVICE / "foothold.c", "-o", foothold])
-    menshen = Path(sys.executable).parent / "menshen"
-    run([menshen, "identity", "keygen", key])
-    run([menshen, "identity", "sign", service, "--key", key, "--as", IDENTITY, "--valid", "1d"])
+    run([MENSHEN, "identity", "keygen", key])
+    run([MENSHEN, "identity", "sign", service, "--key", key, "--as", IDENTITY, "--valid", "1d"])
     public = (folder / "payments.key.pub").read_text()
     trust = TRUST.format(key="\n".join(f"        {line}" for line in public.splitlines()))
     (folder / "trust.yaml").write_text(trust)
-    run([menshen, "identity", "verify", service, "--trust", folder / "trust.yaml"])
+    run([MENSHEN, "identity", "verify", service, "--trust", folder / "trust.yaml"])
     return Programs(service.read_bytes(), foothold.read_bytes(), trust)
 
 

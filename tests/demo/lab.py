@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tests.demo.build import MENSHEN, Programs
 from tests.demo.build import SERVICE as SOURCES
-from tests.demo.build import Programs
 from tests.demo.denials import Denial
 from tests.demo.world import (
     INSIDE,
@@ -69,9 +69,8 @@ def identities() -> bytes:
     key = cache.digest("catalogue", tree.parent.name, *code)
 
     def enrol(into: Path) -> None:
-        menshen = cache.REPOSITORY / ".venv/bin/menshen"
         target = into / "catalogue"
-        run([menshen, "identity", "enrol", "--packages", "--root", tree, "--catalogue", target])
+        run([MENSHEN, "identity", "enrol", "--packages", "--root", tree, "--catalogue", target])
 
     return (cache.made("catalogue", key, enrol, say=False) / "catalogue").read_bytes()
 

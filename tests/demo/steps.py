@@ -273,7 +273,7 @@ def _send(what: str, kind: int, port: int, flags: int) -> Attempt:
 def _scan() -> Attempt:
     return Attempt(
         11,
-        "scans redis's port by a stolen login, with its own program",
+        "a stolen login's own program scans redis's port",
         _on("connect"),
         ("127.0.0.1:6379",),
         shell=f"{FOOTHOLD} 127.0.0.1 6379",
