@@ -238,6 +238,26 @@ int BPF_PROG(path_rename, const struct path *old_dir, struct dentry *old_dentry,
 	return answer(conclude(&request, new_dentry, verdict), -EACCES);
 }
 
+/* The first protected name stays. False: no room. */
+static __always_inline bool label_inode(struct inode *inode, __u32 class, __u32 slot)
+{
+	struct alias_key key = {};
+	struct alias alias = {}, *known;
+
+	slot &= 1;
+	name_inode(&key, inode);
+	alias.class[0] = slot ? 0 : class;
+	alias.class[1] = slot ? class : 0;
+	if (!bpf_map_update_elem(&aliases, &key, &alias, BPF_NOEXIST))
+		return true;
+	known = bpf_map_lookup_elem(&aliases, &key);
+	if (!known)
+		return false;
+	/* Perhaps it was labelled under the image before only. */
+	__sync_val_compare_and_swap(&known->class[slot], 0, class);
+	return true;
+}
+
 SEC("lsm/path_link")
 int BPF_PROG(path_link, struct dentry *old_dentry, const struct path *new_dir, struct dentry *new_dentry)
 {
@@ -265,17 +285,9 @@ int BPF_PROG(path_link, struct dentry *old_dentry, const struct path *new_dir, s
 	    conclude(&request, new_dentry, judge_builtin(&request.subject, RULE_GAIN, RIGHT_LINK)))
 		return deny(-EACCES);
 	/* The new name must not shed what the old one carries, for whoever uses it later. */
-	if (inode && old_class && old_class != request.class) {
-		struct alias_key key = {};
-		struct alias alias = {};
-
-		name_inode(&key, inode);
-		alias.class[0] = request.slot ? 0 : old_class;
-		alias.class[1] = request.slot ? old_class : 0;
-		if (bpf_map_update_elem(&aliases, &key, &alias, BPF_NOEXIST) == -7 /* E2BIG: full */) {
-			count(COUNT_ALIASES_FULL);
-			return deny(-EACCES);
-		}
+	if (inode && old_class && old_class != request.class && !label_inode(inode, old_class, request.slot)) {
+		count(COUNT_ALIASES_FULL);
+		return deny(-EACCES);
 	}
 	return 0;
 }
