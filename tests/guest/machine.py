@@ -52,7 +52,7 @@ class Spec:
         """What a snapshot must find as it was when it is restored."""
         cpus = 1 if self.icount else self.cpus
         words = ["-machine", "pc,usb=off,vmport=off,hpet=off", "-cpu", "max,-erms,-fsrm"]
-        # One thread for all CPUs: with one each, QEMU 7.2 can miss that another CPU patches the kernel's text,
+        # One thread for all CPUs: with one each, QEMU 7.2 can miss that another CPU patches kernel text,
         # which BPF trampolines do (seen once on 7.3: "Oops: int3" in a hook).
         words += ["-accel", "tcg,thread=single"]
         words += ["-smp", str(cpus), "-m", str(self.memory)]
