@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from identity.trust import Trust
     from identity.verify import Refused, Verified
 
-DEFAULT_TRUST = Path("/etc/menshen/trust.d")
+DEFAULT_TRUST = Path("/etc/menshen/trust")
 
 FILE = click.Path(path_type=Path)
 json_option = click.option(

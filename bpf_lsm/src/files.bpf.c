@@ -395,13 +395,18 @@ static __always_inline void tree_changed(void)
 		__sync_fetch_and_add(&switches->epoch, 1);
 }
 
+/* Of either name: RENAME_EXCHANGE can swap a file with a directory. */
+static __always_inline bool moves_directory(struct renamedata *rename)
+{
+	return is_directory(rename->old_dentry) || is_directory(rename->new_dentry);
+}
+
 SEC("fentry/vfs_rename")
 int BPF_PROG(rename_begins, struct renamedata *rename)
 {
-	struct inode *inode = rename->old_dentry->d_inode;
 	struct control *switches;
 
-	if (!inode || !S_ISDIR(inode->i_mode))
+	if (!moves_directory(rename))
 		return 0;
 	switches = get_control();
 	if (switches)
@@ -413,10 +418,9 @@ int BPF_PROG(rename_begins, struct renamedata *rename)
 SEC("fexit/vfs_rename")
 int BPF_PROG(rename_ends, struct renamedata *rename)
 {
-	struct inode *inode = rename->old_dentry->d_inode;
 	struct control *switches;
 
-	if (!inode || !S_ISDIR(inode->i_mode))
+	if (!moves_directory(rename))
 		return 0;
 	tree_changed();
 	switches = get_control();

@@ -164,6 +164,7 @@ struct linux_binprm {
 
 struct renamedata {
 	struct dentry *old_dentry;
+	struct dentry *new_dentry;
 } KERNEL_TYPE;
 
 struct sockaddr {
