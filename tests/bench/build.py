@@ -24,6 +24,8 @@ class Programs:
     program: bytes
     child: bytes
     empty: bytes
+    gate: bytes
+    """Menshen's own object as it was when the run began."""
 
 
 def build(folder: Path) -> Programs:
@@ -34,9 +36,11 @@ def build(folder: Path) -> Programs:
     )
     run(["clang", *CFLAGS, f"-I{folder}", HERE / "program.c", "-o", program])
     run(["clang", *CFLAGS, *ALONE, HERE / "child.c", "-o", child])
-    (folder / "empty.bpf.c").write_text(empty_programs(hooks(OBJECT)))
+    gate = folder / "menshen.bpf.o"
+    gate.write_bytes(OBJECT.read_bytes())
+    (folder / "empty.bpf.c").write_text(empty_programs(hooks(gate)))
     run(["clang", "-target", "bpf", "-O2", "-g", "-c", folder / "empty.bpf.c", "-o", empty])
-    return Programs(program.read_bytes(), child.read_bytes(), empty.read_bytes())
+    return Programs(program.read_bytes(), child.read_bytes(), empty.read_bytes(), gate.read_bytes())
 
 
 def hooks(path: Path) -> list[str]:

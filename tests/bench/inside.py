@@ -4,8 +4,8 @@
     python inside.py run HOW.json PROGRAM ARGUMENT...
     python inside.py off
 
-HOW: {"empty": OBJECT} | {"gate": IMAGE, "cold": bool} | {"profile": NAME} | {}. The answer is a line of JSON.
-Only the product itself is imported here.
+HOW: {"empty": OBJECT} | {"gate": IMAGE, "no_cache": 0|1|2} | {"profile": NAME} | {}. The answer is one line
+of JSON. Only the product itself is imported here.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def run(how: dict[str, Any], command: list[str]) -> dict[str, Any]:
         links = attach_all(Path(how["empty"]))
         return {"attached": len(links), **measured(command)}
     if "gate" in how:
-        return under_gate(Path(how["gate"]), bool(how["cold"]), command)
+        return under_gate(Path(how["gate"]), how["no_cache"], command)
     found = measured(command, watch=lambda pid: Path(f"/proc/{pid}/attr/current").read_text().strip("\n\0"))
     if how.get("profile", "") not in (found["watched"] or ""):
         sys.exit(f"the program ran as {found['watched']}, not under the profile {how['profile']}")
@@ -97,13 +97,13 @@ def attach_all(path: Path) -> list[int]:
         return [program.attach() for program in wanted]
 
 
-def under_gate(image: Path, cold: bool, command: list[str]) -> dict[str, Any]:
+def under_gate(image: Path, no_cache: int, command: list[str]) -> dict[str, Any]:
     """An image in force, everything else as the agent leaves it; the events of it are read and counted."""
     from bpf_lsm.gate import Gate
 
     gate = Gate.adopt()
     gate.install(image.read_bytes())
-    gate._control["no_cache"] = int(cold)
+    gate._control["no_cache"] = no_cache
     before = gate.counters()
     gate.events.read()
     gate.denials.read()

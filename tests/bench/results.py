@@ -11,7 +11,18 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.bench.measure import Cost
-from tests.bench.world import FLAT, LARGE, OPERATIONS, RULES, UNCONFINED_BAR, WARM_OPEN, Operation
+from tests.bench.world import (
+    COLD,
+    FLAT,
+    LARGE,
+    OPERATIONS,
+    RULES,
+    STATES,
+    UNCONFINED_BAR,
+    WARM,
+    WARM_OPEN,
+    Operation,
+)
 
 OUTPUT: Final = Path(__file__).resolve().parents[2] / "build/bench.json"
 AREA: Final = "gate"
@@ -47,16 +58,16 @@ def _rows(operation: Operation, measured: Measured) -> list[Row]:
     found = []
     for which in costs:
         state, _, count = which.partition("-")
-        if state not in {"warm", "cold", "unconfined"}:
+        if state not in {*STATES, "unconfined"}:
             continue
         # Where nothing but opens tells warm from cold, the plain number of rules is the name.
-        label = count if state == "warm" and not operation.is_open else which
+        label = count if state == WARM and not operation.is_open else which
         found.append(
             Row(f"{AREA}/{name}/{label}", ratios[which], "ratio", _bar(operation, state, count), peers)
         )
-    for state in ("warm", "cold"):
+    for state in (WARM, COLD):
         if f"{state}-{LARGE}" in costs:
-            label = "flat" if state == "warm" else "flat-cold"
+            label = "flat" if state == WARM else "flat-cold"
             growth = costs[f"{state}-{LARGE}"] / costs[f"{state}-{SMALL}"]
             found.append(
                 Row(
@@ -75,7 +86,7 @@ def _bar(operation: Operation, state: str, count: str) -> float | None:
         return UNCONFINED_BAR
     if count != str(LARGE):
         return None
-    return operation.bar if state == "warm" else operation.cold_bar
+    return {WARM: operation.bar, COLD: operation.cold_bar}.get(state)
 
 
 def first_bar(measured: Measured) -> list[str]:
@@ -91,7 +102,7 @@ def first_bar(measured: Measured) -> list[str]:
                 ratio, theirs = cost[f"cold-{count}"] / cost[BASE], cost[APPARMOR] / cost[BASE]
                 text = f"{operation.name} cold with {count} rules is {ratio:.3f}"
                 missed.append(f"{text}, not below AppArmor: {theirs:.3f}")
-        for state in ("warm", "cold"):
+        for state in (WARM, COLD):
             growth = cost[f"{state}-{LARGE}"] / cost[f"{state}-{SMALL}"] - 1
             if abs(growth) > FLAT:
                 missed.append(
@@ -136,6 +147,9 @@ def show(kernel: str, measured: Measured) -> bool:
             " / ".join(bars),
         )
     console.print(table)
+    console.print(
+        "cold: no file or directory is known; fresh: the directory is. Only cold counts for the bars"
+    )
     console.print("again: no LSM at the end of the run; spread: of half the batches, the widest of the row")
     for row in rows(measured):
         if row.bar and row.unit == "ratio":

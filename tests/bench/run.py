@@ -17,22 +17,26 @@ from typing import Any, Final
 from policies import compile_documents, parse_text
 from policies.names import identity_id
 from tests.bench import results, rules
-from tests.bench.build import OBJECT, Programs, build
+from tests.bench.build import Programs, build
 from tests.bench.measure import BenchError, Cost, read
 from tests.bench.world import (
     BATCHES,
     CHILD,
     CHILD_IDENTITY,
+    COLD,
     DEPTHS,
     FREE,
+    FRESH,
     LARGE,
     OPERATIONS,
     OTHER,
     PROGRAM,
     RULES,
     SECRET,
+    STATES,
     SUBJECT,
     UNCONFINED,
+    WARM,
     WORK,
     Operation,
 )
@@ -159,11 +163,15 @@ def _ours(lane: Lane, images: dict[int, bytes]) -> Measured:
             _load(guest, lane.programs)
         for count, image in images.items():
             guest.put(f"/bench/{count}.image", image)
-            how = {"gate": f"/bench/{count}.image", "cold": False}
-            _believe(lane.measure(guest, f"warm-{count}", how, denied=True), SUBJECT)
-            how["cold"] = True
-            _believe(lane.measure(guest, f"cold-{count}", how, RESOLVING, denied=True), SUBJECT, cold=True)
-        how["cold"] = False
+            for state, no_cache in STATES.items():
+                if state == FRESH and count != LARGE:
+                    continue
+                how = {"gate": f"/bench/{count}.image", "no_cache": no_cache}
+                operations = OPERATIONS if state == WARM else RESOLVING
+                said = lane.measure(guest, f"{state}-{count}", how, operations, denied=True)
+                _believe(said, SUBJECT, walks=state != WARM)
+            _believe_depth(lane.measured, count)
+        how["no_cache"] = 0
         said = lane.measure(guest, "unconfined", how, OPENS, program=UNCONFINED, secret=SECRET, denied=True)
         _believe(said, FREE)
     return lane.measured
@@ -173,7 +181,7 @@ def _load(guest: Guest, programs: Programs) -> None:
     who = {PROGRAM: SUBJECT, UNCONFINED: FREE, CHILD: CHILD_IDENTITY}
     content = {PROGRAM: programs.program, UNCONFINED: programs.program + b"\0", CHILD: programs.child}
     credentials = {hashlib.sha256(content[path]).hexdigest(): identity_id(name) for path, name in who.items()}
-    guest.put("/bench/menshen.bpf.o", OBJECT.read_bytes())
+    guest.put("/bench/menshen.bpf.o", programs.gate)
     guest.put("/bench/credentials.json", json.dumps(credentials))
     done = guest.run(
         [PYTHON, INSIDE, "load", "/bench/menshen.bpf.o", "/bench/credentials.json"], timeout=TIMEOUT
@@ -182,8 +190,8 @@ def _load(guest: Guest, programs: Programs) -> None:
     note(f"{said['programs']} programs attached; this kernel lacks {', '.join(said['missing']) or 'none'}")
 
 
-def _believe(said: dict[str, Any], identity: str, *, cold: bool = False) -> None:
-    """The program ran as who it should, its events came through, and cold was cold."""
+def _believe(said: dict[str, Any], identity: str, *, walks: bool = False) -> None:
+    """The program ran as who it should, its events came through, and paths were walked or not."""
     counted = said["counted"]
     if not said["watched"] or said["watched"][0] != identity_id(identity):
         raise BenchError(f"the program was labelled {said['watched']}, not as {identity}")
@@ -191,5 +199,13 @@ def _believe(said: dict[str, Any], identity: str, *, cold: bool = False) -> None
         raise BenchError(f"the gate did not report what it did: {counted}")
     if counted["events_lost"] or counted["denials_lost"]:
         raise BenchError(f"events were lost: {counted}")
-    if cold != (counted["cold"] > 10_000):
+    if walks != (counted["cold"] > 10_000):
         raise BenchError(f"{counted['cold']} accesses walked their path")
+
+
+def _believe_depth(measured: Measured, count: int) -> None:
+    """A walk that stops at a known directory costs the same at any depth: that is not cold."""
+    cold, warm = measured[f"{COLD}-{count}"], measured[f"{WARM}-{count}"]
+    shallow, deep = (cold[name].instructions - warm[name].instructions for name in ("open-d3", "open-d15"))
+    if deep < 1.5 * shallow:
+        raise BenchError(f"cold costs {shallow:.0f} at depth 3 and {deep:.0f} at 15: something was cached")

@@ -39,6 +39,13 @@ FREE: Final = "bench/free"
 CHILD_IDENTITY: Final = "bench/child"
 
 LARGE: Final = 1000
+# What control.no_cache is for each state of the caches: bpf_lsm/src/maps.h.
+WARM: Final = "warm"
+COLD: Final = "cold"
+"""Nothing is known of any file or directory: the whole path is walked each time, as the peers do."""
+FRESH: Final = "fresh"
+"""The file is new to the gate, the directory it lies in is not."""
+STATES: Final = {WARM: 0, COLD: 2, FRESH: 1}
 RULES: Final = (10, LARGE)
 
 
