@@ -33,6 +33,8 @@ log = logging.getLogger("menshen.peers")
 SO_PEERPIDFD = 77
 SO_PEERGROUPS = 59
 MAX_CONNECTIONS = 64
+MAX_GROUPS = 256
+"""Python's getsockopt takes 1024 bytes at most."""
 CHUNK = 64 << 10
 _UCRED = struct.Struct("iII")
 
@@ -64,9 +66,9 @@ def peer_of(connection: socket.socket, identify: Identify) -> Peer:
     """Who connected; OSError if that process is gone already."""
     pid, uid, gid = _UCRED.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
     try:
-        raw = connection.getsockopt(socket.SOL_SOCKET, SO_PEERGROUPS, 65_536)
+        raw = connection.getsockopt(socket.SOL_SOCKET, SO_PEERGROUPS, MAX_GROUPS * 4)
     except OSError:
-        raw = b""
+        raw = b""  # more groups than we can ask for: nobody is let in for one that we do not see
     groups = frozenset(struct.unpack(f"{len(raw) // 4}I", raw[: len(raw) // 4 * 4]))
     try:
         pidfd = connection.getsockopt(socket.SOL_SOCKET, SO_PEERPIDFD)

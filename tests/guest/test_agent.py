@@ -82,8 +82,8 @@ def enforcing(module_guest: Guest) -> Guest:
     guest.run("menshen enrol-self --service", timeout=300)
     guest.run("menshen identity enrol --packages", timeout=600)
     guest.run("menshen identity enrol --as payments/api /opt/pay/api", timeout=300)
-    # A restored guest's monotonic clock jumps ahead by what ran since (QEMU lets no
-    # counter go back), which a watchdog takes for a hang.
+    # A restored guest's monotonic clock jumps ahead by what ran since (QEMU's counter never goes back), which
+    # a watchdog takes for a hang.
     guest.put("/etc/systemd/system/menshen.service.d/clock.conf", b"[Service]\nWatchdogSec=0\n", 0o644)
     guest.run("systemctl daemon-reload && systemctl start menshen", timeout=600)
     guest.run("menshen policy apply /root/p/ssh.yaml", timeout=300)
@@ -144,7 +144,7 @@ def test_kill_9_of_the_agent_leaves_enforcement_on_and_its_restart_takes_over_wi
     host.run("systemctl kill --kill-who=main -s KILL menshen")
     wait(host, f"! test -e /proc/{old}")
     assert host.run(WRITE, check=False).status != 0
-    wait(host, "menshen status >/tmp/status")
+    wait(host, "menshen policy list")
     after = status(host)
     assert (after["generation"], after["hash"]) == (before["generation"], before["hash"])
     assert host.run("systemctl show -p MainPID --value menshen").stdout.strip() != old

@@ -47,6 +47,18 @@ FS_IOC_GETFLAGS, FS_IOC_SETFLAGS = 0x80086601, 0x40086602
 TCGETS: Final = 0x5401
 
 
+ACL_NAME: Final = b"system.posix_acl_access"
+ACL: Final = b"\x02\0\0\0" + b"".join(
+    bytes((who, 0, may, 0)) + b"\xff" * 4 for who, may in ((1, 6), (4, 4), (0x20, 4))
+)
+"""Owner, group and others, as the permission bits say it already."""
+
+
+def call(name: str, *arguments: Argument) -> tuple[str, tuple[Argument, ...]]:
+    """A system call and its arguments."""
+    return name, arguments
+
+
 @dataclass(slots=True)
 class Scene:
     """A script under way, with its questions in order."""
@@ -174,56 +186,16 @@ def make_node(scene: Scene, actor: int, at: Reach, kind: str) -> None:
             case _:
                 yield Step(operations.create(name), Operation.MKNOD, path)
 
-    calls: dict[str, tuple[str, tuple[Argument, ...]]] = {
-        "mkdir": (
-            "mkdir",
-            (
-                at.name,
-                0o755,
-            ),
-        ),
-        "symlink": (
-            "symlink",
-            (
-                b"nowhere",
-                at.name,
-            ),
-        ),
-        "file": (
-            "mknod",
-            (
-                at.name,
-                0o100644,
-                0,
-            ),
-        ),
-        "fifo": (
-            "mknod",
-            (
-                at.name,
-                0o010644,
-                0,
-            ),
-        ),
-        "socket": (
-            "mknod",
-            (
-                at.name,
-                0o140644,
-                0,
-            ),
-        ),
-        "device": (
-            "mknod",
-            (
-                at.name,
-                0o020644,
-                0x103,
-            ),
-        ),
+    calls = {
+        "mkdir": call("mkdir", at.name, 0o755),
+        "symlink": call("symlink", b"nowhere", at.name),
+        "file": call("mknod", at.name, 0o100644, 0),
+        "fifo": call("mknod", at.name, 0o010644, 0),
+        "socket": call("mknod", at.name, 0o140644, 0),
+        "device": call("mknod", at.name, 0o020644, 0x103),
     }
-    call, arguments = calls[kind]
-    scene.ask(actor, f"make {kind} {at}", call, *arguments, asked=asked)
+    name, arguments = calls[kind]
+    scene.ask(actor, f"make {kind} {at}", name, *arguments, asked=asked)
     scene.also(0, "rmdir" if kind == "mkdir" else "unlink", path)
 
 
@@ -347,102 +319,28 @@ def attributes(scene: Scene, actor: int, at: Reach, kind: str) -> None:
     def asked(view: View) -> Iterator[Step]:
         yield Step(view.operations(actor).attributes(view.name(thing)), operation, thing.path)
 
-    times = scene.script.data((1000000).to_bytes(8, "little") + bytes(8)) if kind == "utimes" else 0
-    acl = (
-        b"\x02\0\0\0"
-        + b"\x01\0\x06\0\xff\xff\xff\xff"
-        + b"\x04\0\x04\0\xff\xff\xff\xff"
-        + b"\x20\0\x04\0\xff\xff\xff\xff"
-    )
-    calls: dict[str, tuple[str, tuple[Argument, ...]]] = {
-        "chmod": (
-            "chmod",
-            (
-                at.name,
-                world.mode_of(thing),
-            ),
-        ),
-        "chown": (
-            "chown",
-            (
-                at.name,
-                0,
-                0,
-            ),
-        ),
-        "give": (
-            "chown",
-            (
-                at.name,
-                1000,
-                0,
-            ),
-        ),
-        "touch": (
-            "utimensat",
-            (
-                CWD,
-                at.name,
-                0,
-                0,
-            ),
-        ),
-        "utimes": (
-            "utimensat",
-            CWD,
-            at.name,
-            scene.script.data(bytes(8) * 4) if times == 0 else _times(scene),
-            0,
-        ),
-        "setxattr": (
-            "setxattr",
-            (
-                at.name,
-                b"user.agree",
-                b"x",
-                1,
-                0,
-            ),
-        ),
-        "removexattr": (
-            "removexattr",
-            (
-                at.name,
-                b"user.nothing",
-            ),
-        ),
-        "acl": (
-            "setxattr",
-            (
-                at.name,
-                b"system.posix_acl_access",
-                scene.script.data(acl),
-                len(acl),
-                0,
-            ),
-        ),
-        "no-acl": (
-            "removexattr",
-            (
-                at.name,
-                b"system.posix_acl_access",
-            ),
-        ),
+    old, now = (each.to_bytes(8, "little") + bytes(8) for each in (1000000, 0))
+    calls = {
+        "chmod": call("chmod", at.name, world.mode_of(thing)),
+        "chown": call("chown", at.name, 0, 0),
+        "give": call("chown", at.name, 1000, 0),
+        "touch": call("utimensat", CWD, at.name, 0, 0),
+        "utimes": call("utimensat", CWD, at.name, scene.script.data(old + now), 0),
+        "setxattr": call("setxattr", at.name, b"user.agree", b"x", 1, 0),
+        "removexattr": call("removexattr", at.name, b"user.nothing"),
+        "acl": call("setxattr", at.name, ACL_NAME, scene.script.data(ACL), len(ACL), 0),
+        "no-acl": call("removexattr", at.name, ACL_NAME),
     }
-    call, arguments = calls[kind]
+    name, arguments = calls[kind]
     natural = [errno.EOPNOTSUPP, errno.ENODATA]
-    done = scene.ask(actor, f"{kind} {at}", call, *arguments, asked=asked, natural=natural)
+    done = scene.ask(actor, f"{kind} {at}", name, *arguments, asked=asked, natural=natural)
     if kind == "setxattr":
         scene.also(0, "removexattr", thing.path, b"user.agree", only_if=done)
     if kind == "give":
         scene.also(0, "chown", thing.path, 0, 0, only_if=done)
     if kind == "acl":
-        scene.also(0, "removexattr", thing.path, b"system.posix_acl_access", only_if=done)
+        scene.also(0, "removexattr", thing.path, ACL_NAME, only_if=done)
         scene.also(0, "chmod", thing.path, world.mode_of(thing), only_if=done)
-
-
-def _times(scene: Scene) -> Argument:
-    return scene.script.data(b"".join(each.to_bytes(8, "little") for each in (1000000, 0, 1000000, 0)))
 
 
 def opened_first(scene: Scene, actor: int, at: Reach, flags: int, what: str) -> int:

@@ -124,7 +124,7 @@ int BPF_PROG(peek)
 
 	if (!switches || switches->agent_tgid != bpf_get_current_pid_tgid() >> 32)
 		return 0;
-	image = get_image(switches);
+	image = image_of(active_slot(switches));
 	if (!image)
 		return 0;
 	look.byte = image_at(image, sizeof(*image));

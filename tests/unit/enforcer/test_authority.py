@@ -16,7 +16,7 @@ import pytest
 
 from enforcer.agent.authority import Authority
 from enforcer.agent.names import Names
-from enforcer.agent.peers import Gatekeeper, Peer
+from enforcer.agent.peers import Gatekeeper, Peer, peer_of
 from enforcer.api import menshen_pb2 as pb
 from enforcer.api import menshen_pb2_grpc as pb_grpc
 from enforcer.errors import RefusedError
@@ -149,6 +149,28 @@ def test_the_kernel_says_who_connects_and_not_the_client(host: Host, tmp_path: P
         [sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60
     )
     assert done.stdout.strip() == "PERMISSION_DENIED", done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
+def test_all_groups_of_a_caller_are_seen(tmp_path: Path) -> None:
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(tmp_path / "socket"))
+    listener.listen()
+    code = (
+        "import os, socket; os.setgroups([777, 888, 999]); s = socket.socket(socket.AF_UNIX); "
+        f"s.connect({str(tmp_path / 'socket')!r}); input()"
+    )
+    child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE)
+    connection, _ = listener.accept()
+    caller = peer_of(connection, lambda pid: pid + 1)
+    assert (caller.pid, caller.uid, caller.identity) == (child.pid, 0, child.pid + 1)
+    assert caller.groups == {777, 888, 999}
+    assert not caller.gone
+    child.communicate(b"\n")
+    assert caller.gone
+    os.close(caller.pidfd)
+    connection.close()
+    listener.close()
 
 
 def test_the_gatekeeper_bounds_its_connections(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
