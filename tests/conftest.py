@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import os
 
+import hypothesis
 import pytest
+
+# How long one example takes says more about who else uses the machine than about the code.
+hypothesis.settings.register_profile("menshen", deadline=None)
+hypothesis.settings.load_profile("menshen")
 
 MARKERS = {
     "guest": "runs in a QEMU guest, on every kernel of the matrix (see tests/guest/README.md)",
