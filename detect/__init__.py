@@ -1,1 +1,1 @@
-"""The watch: decode, enrich, rules, sequences, verdicts, store. Begins with the watch issue."""
+"""The watch: events as columns, rules, sequences, alerts, and the store that is searched by session."""

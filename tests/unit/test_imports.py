@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ALLOWED: dict[str, tuple[str, ...]] = {
     "tui": ("enforcer.api", "enforcer.client"),
     "enforcer": ("detect", "identity", "policies", "bpf_lsm"),
-    "detect": ("bpf_lsm.layout", "bpf_lsm.events"),
+    "detect": ("bpf_lsm.layout", "bpf_lsm.events", "bpf_lsm.observation", "policies"),
     "policies": (),
     "identity": (),
     "bpf_lsm": (),
@@ -128,7 +128,7 @@ WRONG_WAYS = [
     ("bpf_lsm", "from policies import image"),
     ("bpf_lsm", "import enforcer"),
     ("detect", "from bpf_lsm.gate import Gate"),
-    ("detect", "from policies import parse_text"),
+    ("detect", "from identity import trust"),
     ("tui", "from enforcer.agent.life import Agent"),
     ("tui", "from enforcer import client, doctor"),
     ("tui", "import bpf_lsm"),
@@ -147,6 +147,7 @@ RIGHT_WAYS = [
     ("tui", "from enforcer.api import menshen_pb2"),
     ("tui", "from enforcer.client import agent"),
     ("detect", "from bpf_lsm.layout import EVENT"),
+    ("detect", "from policies import parse_text"),
     ("policies", "from . import image\nfrom .compile import plan"),
     ("identity", "'policies.nothing_of_the_kind is only a sentence'"),
 ]

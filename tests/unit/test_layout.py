@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bpf_lsm import layout, slots
+from bpf_lsm import generate, layout, observation, slots
 from bpf_lsm.btf import Btf, Struct
 from policies import image
 from tests.unit.bpf_lsm.compiling import OBJECT, SOURCES, build
@@ -21,7 +21,8 @@ IMAGE_STRUCTS = {
     "image_identity": image.IDENTITY,
     "image_cell": image.CELL,
 }
-STRUCTS = layout.STRUCTS | IMAGE_STRUCTS
+WATCH_STRUCTS = {"observation": observation.OBSERVATION, "string_record": observation.STRING}
+STRUCTS = layout.STRUCTS | IMAGE_STRUCTS | WATCH_STRUCTS
 
 # C enumeration -> (Python enumeration, the prefix in C, members that only C has)
 ENUMS: dict[str, tuple[type[enum.IntEnum] | type[enum.IntFlag], str, set[str]]] = {
@@ -34,6 +35,9 @@ ENUMS: dict[str, tuple[type[enum.IntEnum] | type[enum.IntFlag], str, set[str]]] 
     "builtin_rule": (image.Builtin, "RULE_", {"RULE_BUILTIN_COUNT"}),
     "row_flag": (image.RowFlag, "ROW_", set()),
     "special": (image.Special, "SPECIAL_", {"SPECIAL_COUNT"}),
+    "observation_type": (observation.Type, "WATCH_", set()),
+    "observation_flag": (observation.Flag, "WATCH_", set()),
+    "observation_tally": (observation.Tally, "TALLY_", set()),
 }
 
 CONSTANTS = {
@@ -62,6 +66,7 @@ def headers(tmp_path_factory: pytest.TempPathFactory) -> Btf:
 def compiled(sources: Path, folder: Path) -> Btf:
     lines = [
         '#include "maps.h"',
+        '#include "observation.h"',
         "enum constants {",
         *(f"CONST_{name} = {name}," for name in CONSTANTS),
         "};",
@@ -119,6 +124,11 @@ def test_an_enumeration_has_the_same_members_on_both_sides(headers: Btf, name: s
 @pytest.mark.parametrize("name", CONSTANTS)
 def test_a_constant_is_the_same_on_both_sides(headers: Btf, name: str) -> None:
     assert headers.enums()["constants"][f"CONST_{name}"] & 0xFFFFFFFF == CONSTANTS[name]
+
+
+@pytest.mark.parametrize("path", generate.OUTPUTS, ids=lambda path: path.name)
+def test_what_is_made_from_the_definition_of_events_is_up_to_date(path: Path) -> None:
+    assert path.read_text() == generate.OUTPUTS[path](), "python -m bpf_lsm.generate"
 
 
 @pytest.mark.skipif(not OBJECT.exists(), reason="the object is not built: make objects")

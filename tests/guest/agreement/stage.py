@@ -115,8 +115,8 @@ class Stage:
             "host": identity_id(HOST),
             "actors": [each.path for each in cast],
         }
-        programs = {each.path: each.program for each in cast}
-        self.put({**programs, **(files or {})}, 0o755)
+        placed = {each.path: each.program for each in cast}
+        self.put({**placed, **(files or {})}, 0o755)
         self.put({f"{FOLDER}/cast.json": json.dumps(about).encode()})
         self.put({f"{ACTORS}/runner.py": (HERE / "runner.py").read_bytes()})
         said = self.guest.run([PYTHON, f"{ACTORS}/runner.py", "prepare"], timeout=300).stdout

@@ -1,0 +1,61 @@
+"""Strings as small numbers: each distinct value is kept once, and what is asked of it is asked once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+EMPTY: Final = 0
+"""The symbol of the empty string."""
+OVERFLOW: Final = 1
+"""The symbol of every value that found no room; `Symbols.overflowed` counts them."""
+
+_OVERFLOW_TEXT: Final = b"(not kept: too many distinct values)"
+
+
+class Symbols:
+    """A table of distinct byte strings. A symbol is its index, and never changes its meaning.
+
+    `limit` bounds the number of values: a flood of new ones costs their identity (OVERFLOW), never memory.
+    """
+
+    def __init__(self, limit: int = 1 << 20) -> None:
+        self._values: list[bytes] = [b"", _OVERFLOW_TEXT]
+        self._numbers: dict[bytes, int] = {b"": EMPTY}
+        self.limit = limit
+        self.overflowed = 0
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __getitem__(self, symbol: int) -> bytes:
+        return self._values[symbol]
+
+    def find(self, value: bytes) -> int | None:
+        """The symbol of a value that is known."""
+        return self._numbers.get(value)
+
+    def intern(self, value: bytes) -> int:
+        """The symbol of a value, new if need be."""
+        number = self._numbers.get(value)
+        if number is not None:
+            return number
+        if len(self._values) >= self.limit:
+            self.overflowed += 1
+            return OVERFLOW
+        number = len(self._values)
+        self._values.append(value)
+        self._numbers[value] = number
+        return number
+
+    def intern_all(self, values: Iterable[bytes]) -> list[int]:
+        """The symbols of many values."""
+        return [self.intern(value) for value in values]
+
+    def since(self, first: int) -> list[bytes]:
+        """The values from symbol `first` on: those that are new to somebody who has seen the ones before."""
+        return self._values[first:]
+
+    def text(self, symbol: int) -> str:
+        """For people and rules: bytes that are not UTF-8 are kept as surrogates."""
+        return self._values[symbol].decode("utf-8", "surrogateescape")
