@@ -47,7 +47,7 @@ PYTHON: Final = "/opt/menshen/bin/python"
 INSIDE: Final = "/bench/inside.py"
 TIMEOUT: Final = 600.0
 CMDLINE: Final = "cgroup.memory=nokmem"
-"""Charging kernel memory adds 510 instructions to every open of one process in forty, by where its page ends."""
+"""Charging kernel memory adds 510 instructions to each open of one process in forty, where its page ends."""
 OPENS: Final = tuple(operation for operation in OPERATIONS if operation.is_open)
 RESOLVING: Final = tuple(operation for operation in OPERATIONS if operation.resolves)
 
