@@ -15,14 +15,16 @@ from detect.symbols import Symbols
 Column = NDArray[Any]
 
 ENRICHED: Final = {
-    "parent_exe": "<u4",
+    "process": "<u8",  # number of the process: unlike a pid it is never used again while the host is up
+    "parent": "<u8",  # the same of its parent, 0 where it is not known
+    "parent_exe": "<u4",  # symbols
     "parent_args": "<u4",
-    "identity": "<u4",
+    "identity": "<u4",  # name of the subject, for example payments/api
     "container": "<u4",
 }
-"""Columns that enrichment adds; all of them are symbols. The parent is the one that was known at the time."""
+"""Columns that enrichment adds. The parent is the one that was known at the time."""
 
-SYMBOLS: Final = (*STRING_FIELDS, *ENRICHED)
+SYMBOLS: Final = (*STRING_FIELDS, *(name for name, code in ENRICHED.items() if code == "<u4"))
 """The columns whose values are symbols."""
 
 
