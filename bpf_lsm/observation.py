@@ -11,10 +11,12 @@ send each string once, on a ring of its own and before the first record that nam
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 STRING_NONE: Final = 0
 """Number of a string that is empty, or that this kind of event does not have."""
@@ -179,6 +181,17 @@ STRING_FIELDS: Final = tuple(field.name for field in FIELDS if field.is_string)
 
 STRING: Final = np.dtype([("number", "<u4"), ("size", "<u2"), ("cut", "<u2")])
 """Header of one record of the ring `strings`; `size` bytes follow. cut: 1 if the string was longer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """What a source gives at once. The strings are those that were sent before the last of the records."""
+
+    records: NDArray[Any]
+    """Of OBSERVATION."""
+    strings: Sequence[tuple[int, bytes, bool]]
+    """Number, value, whether it was cut. A number may be announced again, with another value too: what was
+    read before keeps the old one."""
 
 
 class Tally(enum.IntEnum):

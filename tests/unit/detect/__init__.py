@@ -1,0 +1,1 @@
+"""The watch: decoding, rules, sequences, the store."""
