@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 import click
@@ -23,15 +24,21 @@ COMMANDS = {
 }
 
 
+FURTHER = {"tui": "Watch denials, events and alerts live, in the terminal."}
+"""Commands of packages that build on this one; they are found by their entry point."""
+
+
 class LazyGroup(click.Group):
     """A group that imports a command when it is run; the list of commands needs no import."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names."""
-        return list(COMMANDS)
+        return sorted({*COMMANDS, *FURTHER})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import the command."""
+        if cmd_name in FURTHER:
+            return _further(cmd_name)
         if cmd_name not in COMMANDS:
             return None
         module, _, name = COMMANDS[cmd_name][0].partition(":")
@@ -42,7 +49,17 @@ class LazyGroup(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list of --help, from the table."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+            texts = FURTHER | {name: text for name, (_, text) in COMMANDS.items()}
+            formatter.write_dl([(name, texts[name]) for name in self.list_commands(ctx)])
+
+
+def _further(name: str) -> click.Command:
+    found: list[EntryPoint] = [*entry_points(group="menshen.commands", name=name)]
+    if not found:
+        raise click.ClickException(f"`menshen {name}` is not installed\n  install the whole of menshen again")
+    command = found[0].load()
+    assert isinstance(command, click.Command)
+    return command
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

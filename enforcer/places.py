@@ -63,6 +63,15 @@ class Places:
         return self.run / "private/grpc.sock"
 
     @property
+    def watch_socket(self) -> Path:
+        return self.run / "watch.sock"
+
+    @property
+    def watch_inner_socket(self) -> Path:
+        """The same for the watch's server."""
+        return self.run / "private/watch.sock"
+
+    @property
     def log(self) -> Path:
         return self.root / "var/log/menshen"
 

@@ -1,1 +1,1 @@
-"""The terminal application, a client of the API only."""
+"""The terminal application: denials, events and alerts live. A client of the API only."""

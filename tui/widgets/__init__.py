@@ -1,0 +1,1 @@
+"""What the application's pages are made of, one widget a file."""
