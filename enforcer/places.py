@@ -59,7 +59,7 @@ class Places:
 
     @property
     def inner_socket(self) -> Path:
-        """Where the gRPC server itself listens: behind the gatekeeper of agent/peers.py."""
+        """Where the gRPC server itself listens: behind the gatekeeper of serving/peers.py."""
         return self.run / "private/grpc.sock"
 
     @property

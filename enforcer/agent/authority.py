@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from enforcer.agent.names import Names
-from enforcer.agent.peers import Identify, Peer
 from enforcer.errors import RefusedError
+from enforcer.serving.peers import Identify, Peer
 
 Confines = Callable[[int], bool]
 """Whether the image in force has an enforced policy for this identity (0: the unidentified)."""

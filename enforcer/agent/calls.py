@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from enforcer import wire
-from enforcer.agent.logfile import AuditLog, newest_first
-from enforcer.agent.peers import Peer
 from enforcer.agent.why import explain
 from enforcer.api import menshen_pb2 as pb
 from enforcer.errors import EnforcerError, Problem
 from enforcer.events import from_line
 from enforcer.places import Places
+from enforcer.serving.logfile import AuditLog, newest_first
+from enforcer.serving.peers import Peer
 from enforcer.settings import Settings
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from enforcer.agent import aliases
 from enforcer.agent.authority import Authority
@@ -15,20 +15,24 @@ from enforcer.agent.calls import Calls
 from enforcer.agent.compiling import Compiled, Compiler
 from enforcer.agent.credentials import Credentials
 from enforcer.agent.documents import DocumentStore
-from enforcer.agent.feed import Feed, Numbers
 from enforcer.agent.gateway import GateLike
-from enforcer.agent.logfile import RotatingLog
 from enforcer.agent.names import AGENT
 from enforcer.agent.policy import Policy
 from enforcer.agent.report import Report
 from enforcer.agent.resolve import Resolver
 from enforcer.agent.rings import Journal, RingReader
 from enforcer.agent.rules import RuleTables
-from enforcer.agent.server import Server
+from enforcer.agent.service import Service
 from enforcer.agent.tallies import Tallies
 from enforcer.agent.tasks import Executables
+from enforcer.api import menshen_pb2_grpc as pb_grpc
 from enforcer.errors import Problem
+from enforcer.events import Event
 from enforcer.places import Places
+from enforcer.serving.feed import Feed, Numbers
+from enforcer.serving.logfile import RotatingLog
+from enforcer.serving.peers import Gatekeeper
+from enforcer.serving.server import Server
 from enforcer.settings import Settings
 from identity.names import identity_id
 
@@ -72,7 +76,7 @@ class Agent:
             folder.mkdir(parents=True, exist_ok=True)
         places.run.chmod(0o755)  # the socket in it has its own mode
         names, tables = credentials.names, RuleTables()
-        self.feed = Feed(settings.keep_events)
+        self.feed: Feed[Event] = Feed(settings.keep_events)
         self.denials_log = RotatingLog(
             places.denials_log, limit=settings.log_bytes, keep=settings.log_files, group=group
         )
@@ -102,7 +106,13 @@ class Agent:
             self._readers.append(
                 RingReader("events", gate.events, resolver, self.journal, keep=False, wait=settings.poll)
             )
-        self._server = Server(self, places, group, self.identify)
+        self._server = Server(
+            places.socket, places.inner_socket, self._register, identify=self.identify, group=group
+        )
+
+    def _register(self, server: Any, gatekeeper: Gatekeeper) -> None:
+        add: Any = pb_grpc.add_AgentServicer_to_server  # generated, without types
+        add(Service(self, gatekeeper), server)
 
     # Start and end
 

@@ -8,11 +8,11 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from enforcer.agent.feed import Feed, Numbers
 from enforcer.agent.gateway import RingLike
-from enforcer.agent.logfile import RotatingLog
 from enforcer.agent.resolve import Resolver
 from enforcer.events import Event, Kind, as_line
+from enforcer.serving.feed import Feed, Numbers
+from enforcer.serving.logfile import RotatingLog
 
 log = logging.getLogger("menshen.rings")
 
@@ -20,7 +20,7 @@ log = logging.getLogger("menshen.rings")
 class Journal:
     """Where every event goes: an id, the feed, and for what is worth keeping the log."""
 
-    def __init__(self, feed: Feed, numbers: Numbers, log: RotatingLog) -> None:
+    def __init__(self, feed: Feed[Event], numbers: Numbers, log: RotatingLog) -> None:
         self._feed = feed
         self._numbers = numbers
         self._log = log

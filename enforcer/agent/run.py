@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 from enforcer import settings as settings_file
 from enforcer import version
-from enforcer.agent.notify import notify, watchdog_interval
 from enforcer.errors import EnforcerError
 from enforcer.places import GROUP, Places
+from enforcer.serving.notify import notify, watchdog_interval
 from enforcer.settings import Settings
 
 if TYPE_CHECKING:

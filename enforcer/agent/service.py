@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import grpc
 
 from enforcer import wire
-from enforcer.agent.peers import Gatekeeper, Peer
 from enforcer.api import menshen_pb2 as pb
 from enforcer.api import menshen_pb2_grpc as pb_grpc
 from enforcer.errors import EnforcerError, RefusedError
+from enforcer.serving.peers import Gatekeeper, Peer
 
 if TYPE_CHECKING:
     from enforcer.agent.life import Agent

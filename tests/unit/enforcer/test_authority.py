@@ -16,10 +16,10 @@ import pytest
 
 from enforcer.agent.authority import Authority
 from enforcer.agent.names import Names
-from enforcer.agent.peers import Gatekeeper, Peer, peer_of
 from enforcer.api import menshen_pb2 as pb
 from enforcer.api import menshen_pb2_grpc as pb_grpc
 from enforcer.errors import RefusedError
+from enforcer.serving.peers import Gatekeeper, Peer, peer_of
 from identity.names import identity_id
 from tests.unit.enforcer.conftest import Host
 
@@ -174,7 +174,7 @@ def test_all_groups_of_a_caller_are_seen(tmp_path: Path) -> None:
 
 
 def test_the_gatekeeper_bounds_its_connections(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("enforcer.agent.peers.MAX_CONNECTIONS", 3)
+    monkeypatch.setattr("enforcer.serving.peers.MAX_CONNECTIONS", 3)
     inner = socket.socket(socket.AF_UNIX)
     inner.bind(str(tmp_path / "inner"))
     inner.listen()

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from enforcer.agent.feed import MAX_FOLLOWERS, Feed, Numbers
 from enforcer.errors import EnforcerError
 from enforcer.events import Event, Filter
+from enforcer.serving.feed import MAX_FOLLOWERS, Feed, Numbers
 
 
 def events(*numbers: int, kind: str = "denial", **more: str) -> list[Event]:
@@ -17,7 +17,7 @@ def events(*numbers: int, kind: str = "denial", **more: str) -> list[Event]:
 
 
 def test_a_follower_gets_old_events_and_then_every_new_one() -> None:
-    feed = Feed()
+    feed: Feed[Event] = Feed()
     feed.publish(events(1, 2))
     old, follower = feed.follow(Filter())
     feed.publish(events(3))
@@ -26,7 +26,7 @@ def test_a_follower_gets_old_events_and_then_every_new_one() -> None:
 
 
 def test_a_slow_follower_loses_the_oldest_is_told_how_many_and_slows_nobody() -> None:
-    feed = Feed(kept=10, queue=5)
+    feed: Feed[Event] = Feed(kept=10, queue=5)
     _, slow = feed.follow(Filter())
     _, fast = feed.follow(Filter())
     seen = []
@@ -41,7 +41,7 @@ def test_a_slow_follower_loses_the_oldest_is_told_how_many_and_slows_nobody() ->
 
 
 def test_taking_wakes_at_an_event_and_at_the_end() -> None:
-    feed = Feed()
+    feed: Feed[Event] = Feed()
     _, follower = feed.follow(Filter())
     threading.Timer(0.05, feed.publish, [events(1)]).start()
     assert follower.take(1, 10)[0]
@@ -51,7 +51,7 @@ def test_taking_wakes_at_an_event_and_at_the_end() -> None:
 
 
 def test_only_so_many_may_follow() -> None:
-    feed = Feed()
+    feed: Feed[Event] = Feed()
     followers = [feed.follow(Filter())[1] for _ in range(MAX_FOLLOWERS)]
     with pytest.raises(EnforcerError, match="followers"):
         feed.follow(Filter())
@@ -60,7 +60,7 @@ def test_only_so_many_may_follow() -> None:
 
 
 def test_the_buffer_is_bounded_and_found_by_id() -> None:
-    feed = Feed(kept=3)
+    feed: Feed[Event] = Feed(kept=3)
     feed.publish(events(1, 2, 3, 4))
     assert feed.find(1) is None
     assert feed.find(4) is not None

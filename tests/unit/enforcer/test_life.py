@@ -13,8 +13,8 @@ import pytest
 
 from bpf_lsm.errors import GateError
 from enforcer.agent import run
-from enforcer.agent.notify import notify, watchdog_interval
 from enforcer.places import Places
+from enforcer.serving.notify import notify, watchdog_interval
 from identity import catalogue_file
 from identity.catalogue import Catalogue, Entry, Source
 from identity.executables import sha256

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from enforcer.agent.logfile import AuditLog, RotatingLog, newest_first
+from enforcer.serving.logfile import AuditLog, RotatingLog, newest_first
 
 
 def numbers(path: Path) -> list[int]:

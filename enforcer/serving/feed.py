@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Generic, Protocol, TypeVar
 
 from enforcer.errors import EnforcerError
-from enforcer.events import Event, Filter
 from identity.files import write_atomically
 
 KEPT = 10_000
@@ -43,18 +43,30 @@ class Numbers:
             return taken
 
 
-class Follower:
+class Kept(Protocol):
+    """What a feed keeps: it has a number."""
+
+    @property
+    def id(self) -> int:
+        """Never given twice; a later one is larger."""
+
+
+T = TypeVar("T", bound=Kept)
+Wanted = Callable[[T], bool]
+
+
+class Follower(Generic[T]):
     """One client's queue. When it is full the oldest goes and is counted."""
 
-    def __init__(self, wanted: Filter, room: int) -> None:
+    def __init__(self, wanted: Wanted[T], room: int) -> None:
         self._wanted = wanted
         self._room = room
-        self._queue: deque[Event] = deque()
+        self._queue: deque[T] = deque()
         self._lost = 0
         self._closed = False
         self._change = threading.Condition()
 
-    def offer(self, events: Sequence[Event]) -> None:
+    def offer(self, events: Sequence[T]) -> None:
         """Put in what this client wants."""
         wanted = [event for event in events if self._wanted(event)]
         if not wanted:
@@ -66,7 +78,7 @@ class Follower:
                 self._lost += 1
             self._change.notify()
 
-    def take(self, limit: int, timeout: float) -> tuple[list[Event], int]:
+    def take(self, limit: int, timeout: float) -> tuple[list[T], int]:
         """Up to `limit` events and how many were lost before them; none when `timeout` or the end comes."""
         until = time.monotonic() + timeout
         with self._change:
@@ -87,17 +99,17 @@ class Follower:
             self._change.notify()
 
 
-class Feed:
+class Feed(Generic[T]):
     """A bounded buffer of the newest events, and its followers."""
 
     def __init__(self, kept: int = KEPT, queue: int = QUEUE) -> None:
-        self._events: deque[Event] = deque(maxlen=kept)
+        self._events: deque[T] = deque(maxlen=kept)
         self._queue = queue
-        self._followers: set[Follower] = set()
+        self._followers: set[Follower[T]] = set()
         self._lock = threading.Lock()
         self.seen = 0
 
-    def publish(self, events: Sequence[Event]) -> None:
+    def publish(self, events: Sequence[T]) -> None:
         """Keep events, and offer them to everyone who follows."""
         with self._lock:
             self._events.extend(events)
@@ -106,28 +118,28 @@ class Feed:
             for follower in followers:
                 follower.offer(events)
 
-    def find(self, number: int) -> Event | None:
+    def find(self, number: int) -> T | None:
         """The event with this id, if it is still kept."""
         with self._lock:
             return next((event for event in reversed(self._events) if event.id == number), None)
 
-    def old(self, wanted: Filter, *, since: int = 0, last: int = 0) -> list[Event]:
+    def old(self, wanted: Wanted[T], *, since: int = 0, last: int = 0) -> list[T]:
         """What is kept and wanted, oldest first; the newest `last` of it."""
         with self._lock:
             found = [event for event in self._events if event.id > since and wanted(event)]
         return found[-last:] if last else found
 
-    def follow(self, wanted: Filter, *, since: int = 0, last: int = 0) -> tuple[list[Event], Follower]:
+    def follow(self, wanted: Wanted[T], *, since: int = 0, last: int = 0) -> tuple[list[T], Follower[T]]:
         """What is kept, and a follower that gets everything after it: no event twice, none left out."""
         with self._lock:
             if len(self._followers) >= MAX_FOLLOWERS:
                 raise EnforcerError(f"there are {MAX_FOLLOWERS} followers already", "end one of them first")
             found = [event for event in self._events if event.id > since and wanted(event)]
-            follower = Follower(wanted, self._queue)
+            follower: Follower[T] = Follower(wanted, self._queue)
             self._followers.add(follower)
         return (found[-last:] if last else found), follower
 
-    def leave(self, follower: Follower) -> None:
+    def leave(self, follower: Follower[T]) -> None:
         """This follower is gone."""
         with self._lock:
             self._followers.discard(follower)

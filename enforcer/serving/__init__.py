@@ -1,0 +1,1 @@
+"""What the agent and the watch both need to serve: sockets with peers, feeds, logs, the service manager."""

@@ -1,0 +1,1 @@
+"""The watch as a service: its life, its settings, its API. What it knows of events is in `detect`."""
