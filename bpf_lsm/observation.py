@@ -23,6 +23,9 @@ STRING_NONE: Final = 0
 STRING_LOST: Final = 1
 """Number of a string that could not be sent: the ring of strings was full. Counted."""
 STRING_FIRST: Final = 2
+STRING_NUMBERS: Final = 1 << 15
+"""Strings that the kernel programs remember having sent, at most: what was not named for as long as that many
+others were is sent again before it is named. Receivers keep twice as many."""
 STRING_MAX: Final = 2048
 """Bytes of a string that are kept; what is longer is cut, and says so."""
 

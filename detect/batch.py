@@ -47,8 +47,8 @@ class Batch:
         """The same events with further columns."""
         return Batch({**self.columns, **more}, self.symbols)
 
-    def take(self, index: Column) -> Batch:
-        """The events at these places, or where a mask is true."""
+    def take(self, index: Column | slice) -> Batch:
+        """The events at these places, or where a mask is true; those of a slice as views."""
         return Batch({name: column[index] for name, column in self.columns.items()}, self.symbols)
 
     def row(self, at: int) -> dict[str, Any]:

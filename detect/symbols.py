@@ -9,18 +9,23 @@ EMPTY: Final = 0
 """The symbol of the empty string."""
 OVERFLOW: Final = 1
 """The symbol of every value that found no room; `Symbols.overflowed` counts them."""
+LOST: Final = 2
+"""The symbol of a value that did not arrive, or whose number is not known; the decoder counts them."""
 
-_OVERFLOW_TEXT: Final = b"(not kept: too many distinct values)"
+MARKS: Final = (b"(not kept: too many distinct values)", b"(lost)")
+"""What people and rules see of OVERFLOW and LOST."""
 
 
 class Symbols:
     """A table of distinct byte strings. A symbol is its index, and never changes its meaning.
 
-    `limit` bounds the number of values: a flood of new ones costs their identity (OVERFLOW), never memory.
+    `limit` bounds the number of values. A table that is nearly full is replaced by a new one (decode.py), so
+    whoever keeps symbols from one batch to the next compares `batch.symbols` with the table that they are of,
+    and brings them over with `adopt` when it is another.
     """
 
-    def __init__(self, limit: int = 1 << 20) -> None:
-        self._values: list[bytes] = [b"", _OVERFLOW_TEXT]
+    def __init__(self, limit: int = 1 << 18) -> None:
+        self._values: list[bytes] = [b"", *MARKS]
         self._numbers: dict[bytes, int] = {b"": EMPTY}
         self.limit = limit
         self.overflowed = 0
@@ -51,6 +56,10 @@ class Symbols:
     def intern_all(self, values: Iterable[bytes]) -> list[int]:
         """The symbols of many values."""
         return [self.intern(value) for value in values]
+
+    def adopt(self, other: Symbols, symbols: Iterable[int]) -> list[int]:
+        """The symbols here of values of another table; marks stay what they are."""
+        return [symbol if symbol <= LOST else self.intern(other[symbol]) for symbol in symbols]
 
     def since(self, first: int) -> list[bytes]:
         """The values from symbol `first` on: those that are new to somebody who has seen the ones before."""

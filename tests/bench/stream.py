@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from bpf_lsm.observation import OBSERVATION, STRING_FIELDS, STRING_FIRST, Flag, Raw, Type
+from bpf_lsm.observation import OBSERVATION, STRING_FIELDS, STRING_FIRST, STRING_NUMBERS, Flag, Raw, Type
 from tests.bench.vocabulary import FOLDERS, JOBS, SERVICES, SIGNALS, SOCKETS
 
 Numbers = NDArray[Any]
@@ -97,7 +97,7 @@ class _Host:
         self.random = np.random.default_rng(seed)
         self.signal = signal
         self.values: list[bytes] = []
-        self.announced = np.zeros(1 << 16, bool)
+        self.sent = [np.zeros(1 << 16, bool), np.zeros(1 << 16, bool)]
         self.pid = 0
         self.session = 1000
         self.clock = 60_000_000_000
@@ -149,16 +149,22 @@ class _Host:
         return np.arange(first, first + count, dtype=np.uint32) + STRING_FIRST
 
     def announce(self, records: Numbers) -> list[tuple[int, bytes, bool]]:
-        """What the ring of strings has for these records; now and then something that it has sent before."""
-        if len(self.announced) < len(self.values) + STRING_FIRST:
-            self.announced = np.resize(self.announced, 2 * len(self.values))
-            self.announced[len(self.announced) // 2 :] = False
+        """What the ring of strings has for these records: what the kernel does not remember having sent, and
+        now and then something that it does.
+        """
+        short = len(self.values) + STRING_FIRST - len(self.sent[0])
+        if short > 0:
+            more = np.zeros(2 * len(self.values), bool)
+            self.sent = [np.concatenate([sent, more]) for sent in self.sent]
+        young, old = self.sent
         found: list[int] = []
         for name in STRING_FIELDS:
             numbers = records[name]
-            new = np.unique(numbers[~self.announced[numbers] & (numbers >= STRING_FIRST)])
-            self.announced[new] = True
+            new = np.unique(numbers[~young[numbers] & ~old[numbers] & (numbers >= STRING_FIRST)])
+            young[numbers] = True
             found += new.tolist()
+        if np.count_nonzero(young) > STRING_NUMBERS // 2:
+            self.sent = [np.zeros(len(young), bool), young]
         again = records["path"][:: max(1, len(records) // 4)]
         found += again[again >= STRING_FIRST].tolist()
         return [(number, self.values[number - STRING_FIRST], False) for number in found]

@@ -27,7 +27,7 @@ def test_exactly_as_many_records_as_asked_for_in_the_order_of_time() -> None:
 
 def test_a_string_is_announced_before_the_record_that_names_it() -> None:
     known: set[int] = set()
-    for raw in stream(EVENTS):
+    for raw in stream(5 * EVENTS):
         known |= {number for number, _, _ in raw.strings}
         for name in STRING_FIELDS:
             named = set(np.unique(raw.records[name]).tolist())
