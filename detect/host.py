@@ -61,7 +61,10 @@ class Host:
 
     def _walk(self) -> dict[int, bytes]:
         """By inode number, which is the control group's id. A group within a container's is that one's."""
-        found: dict[int, bytes] = {}
+        try:
+            found = {self._cgroups.stat().st_ino: b""}
+        except OSError:
+            return {}
         ahead = [(os.fsencode(self._cgroups), b"")]
         while ahead and len(found) < FOLDERS:
             folder, container = ahead.pop()
