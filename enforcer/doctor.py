@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from enforcer.agent.names import AGENT
 from enforcer.errors import EnforcerError
+from enforcer.names import AGENT
 from enforcer.places import GROUP, Places
 
 MIN_FREE = 64 << 20

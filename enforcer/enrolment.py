@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 
-from enforcer.agent.names import AGENT, COMMAND, LIBRARY
 from enforcer.errors import EnforcerError
+from enforcer.names import AGENT, COMMAND, LIBRARY
 from enforcer.places import GROUP, Places
 from identity import catalogue_file
 from identity.catalogue import Catalogue, Entry, Source

@@ -50,6 +50,19 @@ class Places:
         return self.state / "event-counter"
 
     @property
+    def alert_counter(self) -> Path:
+        return self.state / "alert-counter"
+
+    @property
+    def watch_settings(self) -> Path:
+        return self.root / "etc/menshen/watch.yaml"
+
+    @property
+    def observed(self) -> Path:
+        """The store of events."""
+        return self.state / "events"
+
+    @property
     def run(self) -> Path:
         return self.root / "run/menshen"
 
@@ -78,6 +91,10 @@ class Places:
     @property
     def denials_log(self) -> Path:
         return self.log / "denials.jsonl"
+
+    @property
+    def alerts_log(self) -> Path:
+        return self.log / "alerts.jsonl"
 
     @property
     def audit_log(self) -> Path:

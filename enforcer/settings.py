@@ -1,15 +1,29 @@
-"""/etc/menshen/agent.yaml: every setting with its default. An absent file means the defaults."""
+"""Settings of a service: a YAML file of plain values over defaults. An absent file means the defaults.
+
+`Settings` is the agent's (/etc/menshen/agent.yaml); enforcer/watch/settings.py is the watch's.
+"""
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from enforcer.errors import EnforcerError, Problem
 
 MAX_BYTES = 1 << 20
+Bounds = dict[str, tuple[float, float]]
+"""Of each number: the least and the greatest that may be written."""
+
+
+class Kind(Protocol):
+    """A frozen data class of settings, each with a default."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+    BOUNDS: ClassVar[Bounds]
+
+
+S = TypeVar("S", bound=Kind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,31 +51,30 @@ class Settings:
     guard: bool = True
     """Keep everyone but the agent from touching the kernel programs, their maps and the agent itself."""
 
+    BOUNDS: ClassVar[Bounds] = {
+        "rescan": (10, 7 * 86400),
+        "poll": (0.01, 10),
+        "keep_events": (100, 1_000_000),
+        "log_bytes": (64 << 10, 1 << 34),
+        "log_files": (1, 100),
+        "image_capacity": (1 << 16, 1 << 28),
+        "catalogue_size": (1024, 1 << 22),
+    }
 
-_BOUNDS: dict[str, tuple[float, float]] = {
-    "rescan": (10, 7 * 86400),
-    "poll": (0.01, 10),
-    "keep_events": (100, 1_000_000),
-    "log_bytes": (64 << 10, 1 << 34),
-    "log_files": (1, 100),
-    "image_capacity": (1 << 16, 1 << 28),
-    "catalogue_size": (1024, 1 << 22),
-}
 
-
-def load(path: Path) -> Settings:
+def load(path: Path, kind: type[S]) -> S:
     """Read the settings; an unknown or impossible one is an EnforcerError that says what may be written."""
     try:
         with path.open("rb") as stream:
             content = stream.read(MAX_BYTES + 1)
     except FileNotFoundError:
-        return Settings()
+        return kind()
     except OSError as error:
         raise EnforcerError(f"cannot read {path}: {error.strerror}") from None
-    return parse(content, str(path))
+    return parse(content, str(path), kind)
 
 
-def parse(content: bytes, file: str) -> Settings:
+def parse(content: bytes, file: str, kind: type[S]) -> S:
     """The settings in `content`."""
     import yaml  # noqa: PLC0415 - `menshen --help` does not need it
 
@@ -73,30 +86,28 @@ def parse(content: bytes, file: str) -> Settings:
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
         raise EnforcerError(f"{file} is not YAML: {error}") from None
     if not isinstance(given, dict) or (root is not None and not isinstance(root, yaml.MappingNode)):
-        raise EnforcerError(f"{file} must be a mapping of settings", f"they are: {', '.join(_names())}")
+        raise EnforcerError(f"{file} must be a mapping of settings", f"they are: {', '.join(_names(kind))}")
     places = {} if root is None else {key.value: key.start_mark for key, _ in root.value}
     problems = []
     for name, value in given.items():
-        if (wrong := _wrong(name, value)) is not None:
+        if (wrong := _wrong(kind, name, value)) is not None:
             mark = places.get(name)
             line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
             text = f"{file}:{line}:{column}: {wrong}"
             problems.append(Problem(wrong, file, line, column, text))
     if problems:
-        raise EnforcerError("the agent's settings cannot be used", problems=tuple(problems))
-    if "scan" in given:
-        given["scan"] = tuple(given["scan"])
-    return Settings(**given)
+        raise EnforcerError(f"the settings in {file} cannot be used", problems=tuple(problems))
+    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in given.items()})
 
 
-def _names() -> list[str]:
-    return [field.name for field in dataclasses.fields(Settings)]
+def _names(kind: type[Kind]) -> list[str]:
+    return list(kind.__dataclass_fields__)
 
 
-def _wrong(name: Any, value: Any) -> str | None:
-    default = getattr(Settings(), name, None) if isinstance(name, str) and name in _names() else None
+def _wrong(kind: type[Kind], name: Any, value: Any) -> str | None:
+    default = getattr(kind(), name, None) if isinstance(name, str) and name in _names(kind) else None
     if default is None:
-        return f"there is no setting {str(name)[:80]!r}; there are {', '.join(_names())}"
+        return f"there is no setting {str(name)[:80]!r}; there are {', '.join(_names(kind))}"
     if isinstance(default, bool):
         return None if isinstance(value, bool) else f"{name} is true or false"
     if isinstance(default, tuple):
@@ -104,7 +115,7 @@ def _wrong(name: Any, value: Any) -> str | None:
             isinstance(item, str) and item.startswith("/") for item in value
         )
         return None if good else f"{name} is a list of absolute folders"
-    low, high = _BOUNDS[name]
+    low, high = kind.BOUNDS[name]
     kinds = (int, float) if isinstance(default, float) else int
     if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
         return f"{name} is a number from {low:g} to {high:g}"

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from enforcer.agent.names import Names
 from enforcer.errors import RefusedError
-from enforcer.serving.peers import Identify, Peer
+from enforcer.names import Names
+from enforcer.serving.peers import Identify, Peer, may_read
 
 Confines = Callable[[int], bool]
 """Whether the image in force has an enforced policy for this identity (0: the unidentified)."""
@@ -28,15 +28,7 @@ class Authority:
 
     def may_read(self, peer: Peer | None) -> None:
         """RefusedError unless this caller may look."""
-        if peer is None:
-            raise RefusedError("this connection did not come through the agent's socket")
-        if peer.uid == 0:
-            return
-        if self._group is not None and self._group in {peer.gid, *peer.groups}:
-            return
-        raise RefusedError(
-            f"uid {peer.uid} may not read here", "be root, or in the group menshen (then log in again)"
-        )
+        may_read(peer, self._group)
 
     def may_change(self, peer: Peer | None) -> str:
         """RefusedError unless this caller may change what is in force; its identity's name otherwise."""

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from enforcer.agent.gateway import GateLike
-from enforcer.agent.names import Names
 from enforcer.agent.rings import Journal
 from enforcer.errors import Problem
+from enforcer.names import Names
 from enforcer.places import Places
 from identity import catalogue_file, scan, trust_file
 from identity.catalogue import Catalogue, Source

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from enforcer.agent.compiling import Compiled, Compiler, Files
 from enforcer.agent.documents import DocumentStore, check_names, without
 from enforcer.agent.gateway import GateLike
-from enforcer.agent.names import Names
 from enforcer.agent.rules import RuleTables
 from enforcer.errors import EnforcerError, Problem
+from enforcer.names import Names
 from identity.files import write_atomically
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bpf_lsm.layout import NO_RIGHT, EventKind, Operation
-from enforcer.agent import words
-from enforcer.agent.names import Names
+from enforcer import words
 from enforcer.agent.rules import RuleTables
 from enforcer.events import Event, Kind
+from enforcer.names import Names
 from policies.image import Right, Special
 
 if TYPE_CHECKING:

@@ -107,7 +107,7 @@ def _start(places: Places) -> Agent:
 
 def _settings(places: Places) -> Settings:
     try:
-        return settings_file.load(places.settings)
+        return settings_file.load(places.settings, Settings)
     except EnforcerError as error:
         log.error("%s; the defaults are used", error)  # a typing error must not leave the host open
         return Settings()

@@ -53,6 +53,11 @@ class Service(pb_grpc.AgentServicer):
         self._reader(context)
         return self._answer(context, lambda: self._agent.calls.why(request.event))
 
+    def ListIdentities(self, _request: pb.ListIdentitiesRequest, context: Any) -> pb.ListIdentitiesReply:
+        """The names behind the numbers of identities."""
+        self._reader(context)
+        return pb.ListIdentitiesReply(names=self._agent.credentials.names.all)
+
     def StreamEvents(self, request: pb.StreamEventsRequest, context: Any) -> Iterator[pb.EventBatch]:
         """Events, kept ones first, in batches; a client that is too slow is told how many it missed."""
         self._reader(context)

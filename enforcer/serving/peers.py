@@ -28,6 +28,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from enforcer.errors import RefusedError
+
 log = logging.getLogger("menshen.peers")
 
 SO_PEERPIDFD = 77
@@ -77,6 +79,16 @@ def peer_of(connection: socket.socket, identify: Identify) -> Peer:
             raise
         pidfd = os.pidfd_open(pid)
     return Peer(pid, uid, gid, groups, pidfd, identify(pid))
+
+
+def may_read(peer: Peer | None, group: int | None) -> None:
+    """RefusedError unless this caller may look: root, and members of the group."""
+    if peer is None:
+        raise RefusedError("this connection did not come through the service's socket")
+    if peer.uid != 0 and (group is None or group not in {peer.gid, *peer.groups}):
+        raise RefusedError(
+            f"uid {peer.uid} may not read here", "be root, or in the group menshen (then log in again)"
+        )
 
 
 class Gatekeeper:

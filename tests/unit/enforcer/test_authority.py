@@ -15,7 +15,7 @@ import grpc
 import pytest
 
 from enforcer.agent.authority import Authority
-from enforcer.agent.names import Names
+from enforcer.names import Names
 from enforcer.api import menshen_pb2 as pb
 from enforcer.api import menshen_pb2_grpc as pb_grpc
 from enforcer.errors import RefusedError

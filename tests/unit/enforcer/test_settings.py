@@ -30,18 +30,18 @@ WRONG = [
 @pytest.mark.parametrize(("text", "said"), WRONG, ids=[said or text[:12] for text, said in WRONG])
 def test_wrong_settings(text: str, said: str) -> None:
     with pytest.raises(EnforcerError) as error:
-        parse(text.encode(), "agent.yaml")
+        parse(text.encode(), "agent.yaml", Settings)
     assert said in str(error.value)
 
 
 def test_nothing_written_means_the_defaults(tmp_path: Path) -> None:
-    assert load(tmp_path / "missing") == Settings()
-    assert parse(b"", "x") == Settings()
-    assert parse(b"# only words\n", "x") == Settings()
+    assert load(tmp_path / "missing", Settings) == Settings()
+    assert parse(b"", "x", Settings) == Settings()
+    assert parse(b"# only words\n", "x", Settings) == Settings()
 
 
 def test_settings() -> None:
-    given = parse(b"scan: [/opt/a]\npoll: 1\nguard: false\nlog_files: 2\n", "x")
+    given = parse(b"scan: [/opt/a]\npoll: 1\nguard: false\nlog_files: 2\n", "x", Settings)
     assert given == Settings(scan=("/opt/a",), poll=1, guard=False, log_files=2)
 
 

@@ -27,6 +27,11 @@ class Names:
         """Take in names."""
         self.learn({identity_id(name): name for name in names})
 
+    @property
+    def all(self) -> list[str]:
+        """Every name, sorted."""
+        return sorted(self._names.values())
+
     def __call__(self, number: int) -> str:
         """The name, or the id in hexadecimal where there is none."""
         return self._names.get(number) or f"#{number:016x}"
