@@ -32,6 +32,10 @@ class Names:
         """Every name, sorted."""
         return sorted(self._names.values())
 
+    def find(self, number: int) -> str | None:
+        """The name, if there is one."""
+        return self._names.get(number)
+
     def __call__(self, number: int) -> str:
         """The name, or the id in hexadecimal where there is none."""
         return self._names.get(number) or f"#{number:016x}"

@@ -1,7 +1,7 @@
 """What the gate denied, as events of the watch: the agent is followed by its API, as any other client does.
 
-The gate decides and the watch looks on. So the watch has no hand on the gate's rings, and where no agent runs it
-only lacks these events.
+The gate decides and the watch looks on. So the watch has no hand on the gate's rings, and where no agent
+runs it only lacks these events.
 """
 
 from __future__ import annotations

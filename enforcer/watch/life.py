@@ -33,6 +33,7 @@ log = logging.getLogger("menshen.watch")
 
 STUCK: Final = 30.0
 """Seconds without a sign of life after which the service manager is no longer told that we are well."""
+LAST_ROUNDS: Final = 100
 RATE: Final = 2.0
 """Seconds over which events per second are taken."""
 
@@ -182,10 +183,12 @@ class Watch:
                 self.failures += 1
                 log.exception("a batch of events was given up")
                 self.ended.wait(0.1)
-        self.turn(0)
+        for _ in range(LAST_ROUNDS):  # what came before the end, but not for ever
+            if not self.turn(0):
+                break
 
-    def turn(self, timeout: float) -> None:
-        """One round: what the kernel has, and what the gate denied."""
+    def turn(self, timeout: float) -> int:
+        """One round: what the kernel has, and what the gate denied; how many records the kernel had."""
         self.beat = time.monotonic()
         if self._learned != self.gate.connected:
             self._learned = self.gate.connected
@@ -197,11 +200,12 @@ class Watch:
         if (denied := self.gate.take(self.pipeline.decoder.symbols, boot)) is not None:
             self._pass_on(self.pipeline.judge(denied), boot)
         self._measure()
+        return len(raw.records)
 
     def _pass_on(self, outcome: Outcome, boot: float) -> None:
         if outcome.alerts:
             self._tell(outcome.alerts, boot)
-        self.observations.publish(outcome.batch, outcome.tagged, self.pipeline.rules.tags)
+        self.observations.publish(outcome.batch, outcome.tagged, self.pipeline.rules.tags, boot)
         if self.store is not None:
             self.store.append(outcome.batch, outcome.tagged)
 

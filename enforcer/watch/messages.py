@@ -23,9 +23,9 @@ _FLAGS: Final = tuple((int(flag), (flag.name or "").lower().replace("_", "-")) f
 _TYPES: Final = {int(each): each.word for each in Type}
 
 
-def observation(seen: Observed, at: int, boot: float) -> pb.Observation:
+def observation(seen: Observed, at: int) -> pb.Observation:
     """One event of a batch."""
-    return message(seen.batch.row(at), boot, number=seen.first + at, tags=seen.tags(at))
+    return message(seen.batch.row(at), seen.boot, number=seen.first + at, tags=seen.tags(at))
 
 
 def message(
@@ -76,10 +76,11 @@ def as_line(found: pb.Alert) -> dict[str, Any]:
     from google.protobuf.json_format import MessageToDict  # noqa: PLC0415
 
     line: dict[str, Any] = MessageToDict(found, preserving_proto_field_name=True)
-    for step in line.get("chain", ()):
-        seen = step["observation"]
-        original = next(each.observation for each in found.chain if each.step == step["step"])
-        seen |= {name: os.fsdecode(getattr(original, name)) for name in _RAW if getattr(original, name)}
+    for step, original in zip(line.get("chain", ()), found.chain, strict=True):
+        seen = original.observation
+        step["observation"] |= {
+            name: os.fsdecode(getattr(seen, name)) for name in _RAW if getattr(seen, name)
+        }
     return line
 
 

@@ -1,4 +1,4 @@
-"""The newest events and those who follow them, as batches: nothing is made for an event that nobody looks at."""
+"""The newest events and those who follow them, as batches: an event that nobody looks at costs nothing."""
 
 from __future__ import annotations
 
@@ -29,6 +29,8 @@ class Observed:
     tagged: Tagged
     names: Sequence[str]
     """Of the tags, by number."""
+    boot: float
+    """Seconds since the epoch at which the host's clock began, as it was known when the events came."""
 
     def tags(self, at: int) -> list[str]:
         """Of one event."""
@@ -116,7 +118,8 @@ class Follower:
 
     def take(self, limit: int, timeout: float) -> tuple[list[tuple[Observed, int]], int]:
         """Up to `limit` events, as a batch and a place each, and how many were lost before them."""
-        until, taken = time.monotonic() + timeout, []
+        until = time.monotonic() + timeout
+        taken: list[tuple[Observed, int]] = []
         with self._change:
             while not self._queue and not self._closed and (left := until - time.monotonic()) > 0:
                 self._change.wait(left)
@@ -149,10 +152,10 @@ class ObservationFeed:
         self._lock = threading.Lock()
         self.seen = 0
 
-    def publish(self, batch: Batch, tagged: Tagged, names: Sequence[str]) -> None:
+    def publish(self, batch: Batch, tagged: Tagged, names: Sequence[str], boot: float) -> None:
         """Keep a batch, and offer it to everyone who follows."""
         with self._lock:
-            new = Observed(self.seen + 1, batch, tagged, names)
+            new = Observed(self.seen + 1, batch, tagged, names, boot)
             self.seen += len(batch)
             self._batches.append(new)
             self._held += len(batch)

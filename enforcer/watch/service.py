@@ -133,7 +133,4 @@ def _batches(found: list[tuple[Observed, int]]) -> Iterator[pb.ObservationBatch]
 
 
 def _batch(taken: list[tuple[Observed, int]], lost: int = 0) -> pb.ObservationBatch:
-    boot = messages.boot_time()
-    return pb.ObservationBatch(
-        observations=[messages.observation(seen, at, boot) for seen, at in taken], lost=lost
-    )
+    return pb.ObservationBatch(observations=[messages.observation(*each) for each in taken], lost=lost)
