@@ -15,10 +15,10 @@ import grpc
 import pytest
 
 from enforcer.agent.authority import Authority
-from enforcer.names import Names
 from enforcer.api import menshen_pb2 as pb
 from enforcer.api import menshen_pb2_grpc as pb_grpc
 from enforcer.errors import RefusedError
+from enforcer.names import Names
 from enforcer.serving.peers import Gatekeeper, Peer, peer_of
 from identity.names import identity_id
 from tests.unit.enforcer.conftest import Host
