@@ -132,6 +132,8 @@ class _Builder:
             mark = error.problem_mark or error.context_mark
             place = self.place(mark) if mark else Place(self.path)
             problem = error.problem or "it is not well-formed"
+            if "nesting depth" in problem:  # libyaml's own bound, reached while it looks ahead
+                raise PolicyErrors.of([*self.errors, _too_deep(place)]) from None
             self.errors.append(
                 PolicyError(f"this is not YAML: {problem}", place=place, hint=_yaml_hint(problem, place.text))
             )
@@ -151,11 +153,7 @@ class _Builder:
                 f"more than {MAX_NODES} values in one file", place=place, hint="split it into several files"
             )
         if depth > MAX_DEPTH:
-            raise PolicyError(
-                f"nested deeper than {MAX_DEPTH} levels",
-                place=place,
-                hint="no policy is that deep: flatten it",
-            )
+            raise _too_deep(place)
         if isinstance(event, yaml.AliasEvent):
             raise PolicyError(
                 f"alias *{event.anchor} is not allowed", place=place, hint="write the value out"
@@ -223,6 +221,12 @@ class _Builder:
                 )
             )
         return Scalar(place, text, place.moved(1) if event.style in ("'", '"') else place)
+
+
+def _too_deep(place: Place) -> PolicyError:
+    return PolicyError(
+        f"nested deeper than {MAX_DEPTH} levels", place=place, hint="no policy is that deep: flatten it"
+    )
 
 
 def _yaml_hint(problem: str, line: str) -> str:

@@ -21,7 +21,7 @@ from policies.compile.subtree import subtrees
 from policies.errors import NOWHERE, Place, PolicyError, PolicyErrors
 from policies.image import ENTRY, HEADER, MAX_CELLS
 from policies.meta import Meta, RuleEntry, encode
-from policies.model import Documents, Policy
+from policies.model import Documents, Policy, Protection
 from policies.parse import base_rules, clashes
 
 DEFAULT_CAPACITY: Final = 8 << 20
@@ -88,17 +88,26 @@ class _Compilation:
             classes=_patterns_of(raw, numbers, n_ordinary),
             protected=self._protected(),
         )
+        encoded = encode(described)
         image = assemble.assemble(
             tables,
             laid.entries,
             laid.places[dfa.start],
-            encode(described),
+            encoded,
             n_rules=len(self.plan.rules),
             n_classes=len(self.classes.columns),
         )
-        if len(image) > self.capacity:
-            raise self._too_many(f"the image has {len(image)} bytes, at most {self.capacity}")
         n_classes, n_cells = len(self.classes.columns), len(self.classes.cells)
+        if len(image) > self.capacity:
+            parts = {
+                f"the automaton of {len(dfa)} states": laid.entries.nbytes,
+                f"{len(self.plan.rows)} subjects times {n_classes} classes of objects": tables.grid.nbytes,
+                f"{n_cells} different answers (cells)": tables.cells.nbytes,
+                "the names of rules and patterns": len(encoded),
+            }
+            largest = max(parts, key=lambda part: parts[part])
+            what = f"the image has {len(image)} bytes, at most {self.capacity}"
+            raise self._too_many(f"{what}; {largest} alone: {parts[largest]}")
         return Compiled(image, self.documents, described, len(dfa), n_classes, n_cells, self.capacity)
 
     def _automaton(self) -> Dfa:
@@ -147,20 +156,23 @@ class _Compilation:
             raise self._too_many(f"{what} and {n_states} states need {least} bytes, at most {self.capacity}")
 
     def _too_many(self, what: str) -> PolicyErrors:
-        policies = self.documents.policies
-        largest: Policy | None = max(policies, key=_weight, default=None)
+        documents: list[Policy | Protection] = [*self.documents.policies, *self.documents.protections]
+        largest = max(documents, key=_weight, default=None)
         hint = "put patterns with the same rights into one rule, or patterns with ** in place of many"
         if largest is not None:
-            hint += f'; "{largest.name}" is the largest policy, with {_weight(largest)} patterns'
+            kind = "policy" if isinstance(largest, Policy) else "Protection"
+            hint += f'; "{largest.name}" is the largest {kind}, with {_weight(largest)} patterns'
         place = largest.place if largest else NOWHERE
         return PolicyErrors.of(
             [PolicyError(f"too many rules or subjects for the tables: {what}", place=place, hint=hint)]
         )
 
 
-def _weight(policy: Policy) -> int:
-    files, programs = (sum(len(rule.paths) for rule in rules) for rules in (policy.files, policy.exec))
-    return files + programs + len(policy.network)
+def _weight(document: Policy | Protection) -> int:
+    if isinstance(document, Protection):
+        return len(document.objects)
+    files, programs = (sum(len(rule.paths) for rule in rules) for rules in (document.files, document.exec))
+    return files + programs + len(document.network)
 
 
 def _patterns_of(dfa: Dfa, numbers: Sequence[int], n_classes: int) -> tuple[tuple[int, ...], ...]:

@@ -19,10 +19,6 @@ from tests.guest.guest import Guest
 
 SEED = os.environ.get("MENSHEN_AGREEMENT_SEED") or str(random.SystemRandom().randrange(1 << 32))
 ACCESSES = int(os.environ.get("MENSHEN_AGREEMENT_ACCESSES", "10000"))
-pytestmark = pytest.mark.skipif(
-    not os.environ.get("MENSHEN_AGREEMENT"),
-    reason="in progress: not yet seen to pass on every kernel; MENSHEN_AGREEMENT=1 runs it",
-)
 AT_ONCE = 10
 """Rounds of one run of the actors."""
 

@@ -358,7 +358,10 @@ def set_flags(scene: Scene, actor: int, at: Reach) -> None:
     thing = at.thing
 
     def asked(view: View) -> Iterator[Step]:
-        yield Step(view.operations(actor).attributes(view.name(thing)), Operation.IOCTL, thing.path)
+        verdict = view.operations(actor).attributes(view.name(thing))
+        yield Step(verdict, Operation.IOCTL, thing.path)
+        # from 6.17 on it is asked again where the flags are set
+        yield Step(verdict, Operation.SETXATTR, thing.path, optional=True)
 
     opened = opened_first(scene, actor, at, os.O_RDONLY, "to set its flags")
     flags = scene.script.space(8)

@@ -15,7 +15,7 @@ from policies.evaluate import Evaluator
 from policies.parse import parse_text
 from tests.guest.agreement import policies, rounds, world
 from tests.guest.agreement.judge import Difference, Findings, View, judge
-from tests.guest.agreement.stage import LEAD, Actor, Played, Round, Stage
+from tests.guest.agreement.stage import CAPACITY, LEAD, Actor, Played, Round, Stage
 
 ACCESSES: Final = 260
 """Of one round; each is judged once or a few times."""
@@ -126,7 +126,8 @@ def _less(match: Match) -> Iterator[Match]:
     """The policies with one thing left out, the largest first."""
     for documents in _variants(match.documents):
         try:
-            image = compile_documents(parse_text("\n---\n".join(map(json.dumps, documents)))).image
+            documents_read = parse_text("\n---\n".join(map(json.dumps, documents)))
+            image = compile_documents(documents_read, capacity=CAPACITY).image
         except PolicyErrors:
             continue
         yield Match(match.seed, tuple(documents), image, match.accesses)

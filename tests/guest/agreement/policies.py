@@ -11,7 +11,7 @@ from policies.errors import PolicyErrors
 from policies.image import Special
 from policies.parse import parse_text
 from tests.guest.agreement import world
-from tests.guest.agreement.stage import LEAD, TOOL
+from tests.guest.agreement.stage import CAPACITY, LEAD, TOOL
 
 Document = dict[str, Any]
 
@@ -37,10 +37,6 @@ ADDRESSES: Final = (
 PORTS: Final = (0, 80, 4001, 4002, 4010, 5000, 65535)
 PROTOCOLS: Final = ("tcp", "udp", "any", "sctp", "icmp")
 SPECIAL_META: Final = "*?[]{},\\"
-
-
-CAPACITY: Final = 1 << 20
-"""Of the gate: small, so that it is changed quickly."""
 
 
 def make(rng: random.Random) -> tuple[str, Compiled]:

@@ -43,10 +43,11 @@ def credentials() -> dict[bytes, int]:
 def prepare() -> None:
     """Load the gate; everything that runs already is the host, which no policy is about."""
     began = time.monotonic()
-    gate = Gate.load(OBJECT, capacity=8 << 20, catalogue_size=4096)  # as policies.CAPACITY
+    about = cast()
+    gate = Gate.load(OBJECT, capacity=int(str(about["capacity"])), catalogue_size=4096)
     loaded = time.monotonic()
     gate.set_credentials(credentials())
-    host = cast()["host"]
+    host = about["host"]
     assert isinstance(host, int)
     pids = {int(path.name): host for path in Path("/proc").iterdir() if path.name.isdigit()}
     gate.adopt_tasks({}, pids)

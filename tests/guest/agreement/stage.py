@@ -26,6 +26,8 @@ HERE: Final = Path(__file__).resolve().parent
 FOLDER: Final = "/run/agreement"
 ACTORS: Final = "/opt/agreement"
 PYTHON: Final = "/opt/menshen/bin/python"
+CAPACITY: Final = 1 << 20
+"""Of the gate and of every image, in bytes: small, so that images are changed quickly."""
 LEAD: Final = "test/lead"
 HOST: Final = "test/host"
 TOOL: Final = "test/tool"
@@ -113,6 +115,7 @@ class Stage:
         about = {
             "credentials": credentials,
             "host": identity_id(HOST),
+            "capacity": CAPACITY,
             "actors": [each.path for each in cast],
         }
         placed = {each.path: each.program for each in cast}

