@@ -25,7 +25,7 @@ PROTOS := $(wildcard enforcer/api/*.proto)
 PROTO_PYTHON := $(PROTOS:.proto=_pb2.py)
 C_SOURCES = $(shell find bpf_lsm/src -name '*.c' -o -name '*.h' 2>/dev/null | grep -v vmlinux | sort)
 
-.PHONY: help setup bpf proto image guest demo bench lint unit test format clean
+.PHONY: help setup bpf proto image guest demo bench lint unit fuzz mutation nightly test format clean
 
 help: ## this list
 	@echo "Menshen: mandatory access control by business identity. On Debian 12, as root:"
@@ -85,8 +85,22 @@ format: build/setup.stamp ## Python and C into the house's form
 unit: bpf proto ## the tests that need no kernel of their own
 	@$(PY) -m pytest -m 'not guest'
 
+fuzz: bpf proto ## each fuzzer for SECONDS (60), or one: TARGET=yaml; what is found is kept in build/fuzz
+	@for target in $(or $(TARGET),yaml trust elf statement image description event); do \
+	    echo "fuzz: $$target, $(or $(SECONDS),60) s"; \
+	    $(PY) -m tests.fuzz $$target --seconds $(or $(SECONDS),60); done
+
+mutation: build/setup.stamp ## changes the compiler and the evaluator; 90 % of the changes must fail a test
+	@$(PY) -m pip install -qq --disable-pip-version-check -e '.[mutation]'
+	@$(PY) -m tests.mutation
+
 test: lint image ## lint and every test, on every kernel (KERNELS=6.1,latest for some)
 	@$(PY) -m pytest $(if $(KERNELS),--kernels '$(KERNELS)')
+
+nightly: image ## the long runs: 100,000 accesses on each kernel against the evaluator, and the fuzzers
+	@MENSHEN_AGREEMENT_ACCESSES=$(or $(ACCESSES),100000) $(PY) -m pytest tests/guest/test_agreement.py \
+	    -s --timeout 0 $(if $(KERNELS),--kernels '$(KERNELS)')
+	@$(MAKE) fuzz SECONDS=$(or $(SECONDS),3600)
 
 clean: ## forgets all that was built, guests and snapshots too
 	rm -rf build bpf_lsm/objects enforcer/api/*_pb2*.py*

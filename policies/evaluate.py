@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 
-from policies import meta, pattern
-from policies.errors import PolicyError
+from policies import meta, pattern, sections
 from policies.image import (
-    CELL,
-    ENTRY,
-    HEADER,
-    IDENTITY,
-    MAGIC,
-    ROW,
     ROW_UNCONFINED,
     ROW_UNIDENTIFIED,
     STATE_SINK,
@@ -24,8 +16,6 @@ from policies.image import (
     SYM_CLASS,
     SYM_DEFAULT,
     SYM_SUBTREE,
-    TARGET,
-    VERSION,
     Builtin,
     Right,
     RowFlag,
@@ -73,22 +63,14 @@ class Evaluator:
     """Classifies strings and decides on rights, from an image."""
 
     def __init__(self, image: bytes) -> None:
-        self.header = _header(image)
-        header = self.header
-        self.rows = _section(image, ROW, header["off_rows"], header["n_rows"])
-        self.cells = _section(image, CELL, header["off_cells"], header["n_cells"])
-        self.identities = _section(image, IDENTITY, header["off_identities"], header["n_identities"])
-        self.targets = _section(image, TARGET, header["off_targets"], header["n_targets"])
-        n_rows, n_classes = int(header["n_rows"]), int(header["n_classes"])
-        self.grid = _section(image, np.dtype("<u2"), header["off_grid"], n_rows * n_classes).reshape(
-            n_rows, n_classes
-        )
-        entries = np.frombuffer(image, dtype=ENTRY, count=int(header["off_meta"]) // ENTRY.itemsize)
-        self._owner: list[int] = entries["owner"].tolist()
-        self._next: list[int] = entries["next"].tolist()
+        found = sections.read(image)
+        self.header = header = found.header
+        self.rows, self.cells, self.grid = found.rows, found.cells, found.grid
+        self.identities, self.targets = found.identities, found.targets
+        self._owner: list[int] = found.entries["owner"].tolist()
+        self._next: list[int] = found.entries["next"].tolist()
         self.start = int(header["start"])
-        end = int(header["off_meta"]) + int(header["meta_size"])
-        self._meta_bytes = image[int(header["off_meta"]) : end]
+        self._meta_bytes = found.meta
         self._meta: meta.Meta | None = None
         self._row_of = {int(each["identity"]): int(each["row"]) for each in self.identities}
         self._cells: dict[int, Cell] = {}
@@ -251,31 +233,3 @@ def _below(path: str, folder: str) -> bool:
 
 def _lowest(mask: int) -> int:
     return (mask & -mask).bit_length() - 1
-
-
-def _header(image: bytes) -> Any:
-    """The header of an image that is whole; PolicyError otherwise."""
-    if len(image) < HEADER.itemsize:
-        raise PolicyError(f"an image of {len(image)} bytes is no policy image")
-    header = np.frombuffer(image, dtype=HEADER, count=1)[0]
-    if header["magic"] != MAGIC or header["version"] != VERSION:
-        raise PolicyError("this is no policy image of this version", hint="compile the policies again")
-    if int(header["size"]) > len(image):
-        raise PolicyError(f"the policy image is cut: {len(image)} of {int(header['size'])} bytes")
-    if bytes(header["hash"]) != content_hash(image[: int(header["size"])]):
-        raise PolicyError("the policy image is damaged: its content hash does not match")
-    return header
-
-
-def content_hash(image: bytes) -> bytes:
-    """sha256 of the image with its hash and generation zero."""
-    header = np.frombuffer(image, dtype=HEADER, count=1).copy()
-    header["hash"] = 0
-    header["generation"] = 0
-    return hashlib.sha256(header.tobytes() + image[HEADER.itemsize :]).digest()
-
-
-def _section(image: bytes, dtype: np.dtype[Any], offset: Any, count: Any) -> Any:
-    if int(offset) + int(count) * dtype.itemsize > len(image):
-        raise PolicyError("the policy image is damaged: a section reaches behind its end")
-    return np.frombuffer(image, dtype=dtype, count=int(count), offset=int(offset))

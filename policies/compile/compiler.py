@@ -23,6 +23,7 @@ from policies.image import ENTRY, HEADER, MAX_CELLS
 from policies.meta import Meta, RuleEntry, encode
 from policies.model import Documents, Policy, Protection
 from policies.parse import base_rules, clashes
+from policies.pattern import Pattern
 
 DEFAULT_CAPACITY: Final = 8 << 20
 MIN_STATE: Final = 3 * ENTRY.itemsize
@@ -134,7 +135,7 @@ class _Compilation:
 
     def _protected(self) -> tuple[int, ...]:
         rules: list[Guard | Unit] = [*self.plan.guards, *self.plan.units]
-        denied = {glob for each in rules if each.deny for glob in each.globs}
+        denied = {glob for each in rules if each.deny for glob in each.globs if isinstance(glob, Pattern)}
         return tuple(number for number, glob in enumerate(self.globs) if glob in denied)
 
     def _tables(self) -> Tables:

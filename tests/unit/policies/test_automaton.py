@@ -6,7 +6,7 @@ import random
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from policies import Evaluator, PolicyErrors, compile_documents, parse_text
@@ -15,10 +15,11 @@ from policies.compile.minimise import minimise
 from policies.compile.nfa import Nfa
 from policies.image import ENTRY, STATE_SINK, SYM_BYTE, SYM_CLASS, SYM_DEFAULT, SYM_SUBTREE
 from policies.pattern import parse
+from tests.examples import examples
 from tests.policy_strategies import World, make_pattern, make_policies
 from tests.unit.policies.helpers import compiled, evaluator, policy, protection
 
-QUICK = settings(max_examples=60, deadline=None)
+QUICK = examples(60)
 
 
 def raw(patterns: list[str]) -> tuple[Dfa, list[int]]:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import ipaddress
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from policies.endpoint import PROTOCOLS, Address, EndpointPattern, encode, merge_ports
 from policies.utf8 import ByteSequence
+from tests.examples import examples
 from tests.unit.policies.helpers import operations, policy
 from tests.unit.policies.naive import matches_endpoint
 
-QUICK = settings(max_examples=300, deadline=None)
+QUICK = examples(300)
 
 PORTS = st.integers(0, 0xFFFF) | st.sampled_from([0, 1, 255, 256, 257, 511, 512, 65279, 65280, 65534, 65535])
 V4 = st.integers(0, 2**32 - 1).map(ipaddress.IPv4Address)

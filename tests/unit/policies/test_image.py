@@ -11,13 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from policies import Evaluator, PolicyError, compile_documents, load_paths, parse_text
 from policies.image import CELL, HEADER, IDENTITY, ROW, TARGET
 from policies.meta import decode, encode
 from policies.names import identity_id
+from tests.examples import examples
 from tests.policy_strategies import World, make_policies
 from tests.unit.policies.helpers import compiled, policy, protection
 
@@ -135,7 +136,7 @@ def test_a_damaged_image_is_refused(case: str) -> None:
 
 
 @given(st.binary(max_size=400))
-@settings(max_examples=200, deadline=None)
+@examples(200)
 def test_bytes_that_are_no_image_are_refused(data: bytes) -> None:
     image = compiled(policy("")).image
     for candidate in (

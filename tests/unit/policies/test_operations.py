@@ -352,6 +352,9 @@ def test_what_is_protected_and_where_it_lies() -> None:
             files:
               - {deny: [read], paths: ["/k/{a,b}/**", "/k/a/x"]}
               - {allow: [read], paths: ["/**"]}
+            network:
+              - {deny: connect, to: {cidr: 10.0.0.0/8}}
+              - {deny: connect, to: {unix: "@agent"}}
             """
         ),
         protection('["/etc/ssh/*", "@name"]', "[write]"),

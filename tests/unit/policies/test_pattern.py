@@ -6,17 +6,18 @@ import random
 from collections.abc import Iterable
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from policies.compile.dfa import Dfa, determinise
 from policies.compile.nfa import Nfa
 from policies.pattern import PatternError, parse
 from policies.utf8 import LAST, SURROGATES, ByteSequence, byte_sequences, complement, normalise
+from tests.examples import examples
 from tests.policy_strategies import World, make_pattern
 from tests.unit.policies.naive import FULL, LISTING, SAMPLE, matches
 
-QUICK = settings(max_examples=300, deadline=None)
+QUICK = examples(300)
 
 
 def automaton(*patterns: str) -> Dfa:

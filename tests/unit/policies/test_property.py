@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from policies import Evaluator, compile_documents, parse_text
@@ -14,12 +14,13 @@ from policies.errors import Place
 from policies.image import Right
 from policies.model import FileRule
 from policies.parse import base_rules
+from tests.examples import examples
 from tests.policy_strategies import World, judge, make_accesses, make_policies, randoms
 from tests.unit.policies import naive
 
 WORLD = World(root="/r", folders=("a", "ab"), files=("x", "x.log"), new_names=("n",))
 RIGHTS = [right for right in Right if right < Right.WAIVE_EXECUTE_UNSIGNED]
-SLOW = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+SLOW = examples(40)
 
 
 def _objects(world: World) -> list[bytes]:

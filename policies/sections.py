@@ -1,0 +1,147 @@
+"""The sections of a policy image, checked: it is whole, and nothing in it leads out of it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from policies.errors import PolicyError
+from policies.image import (
+    CELL,
+    ENTRY,
+    HEADER,
+    IDENTITY,
+    MAGIC,
+    ROW,
+    ROW_FIRST,
+    STATE_SINK,
+    SYM_CLASS,
+    SYM_DEFAULT,
+    SYM_SUBTREE,
+    TARGET,
+    VERSION,
+)
+
+_ALIGNMENT: Final = ENTRY.itemsize
+
+
+@dataclass(frozen=True, slots=True)
+class Sections:
+    """Views of an image's bytes, as numpy arrays of the types in `image`; `grid` is rows by classes.
+
+    `entries` are all 8-byte words before the description: the automaton's states are indices into them.
+    """
+
+    header: Any
+    rows: Any
+    cells: Any
+    identities: Any
+    targets: Any
+    grid: Any
+    entries: Any
+    meta: bytes
+
+
+def read(image: bytes) -> Sections:
+    """The sections of a whole image; PolicyError says what is wrong with any other bytes."""
+    header = _header(image)
+    n_rows, n_classes = int(header["n_rows"]), int(header["n_classes"])
+    meta_end = int(header["off_meta"]) + int(header["meta_size"])
+    if meta_end > len(image):
+        raise _damaged("its description reaches behind its end")
+    found = Sections(
+        header=header,
+        rows=_section(image, ROW, header["off_rows"], n_rows),
+        cells=_section(image, CELL, header["off_cells"], header["n_cells"]),
+        identities=_section(image, IDENTITY, header["off_identities"], header["n_identities"]),
+        targets=_section(image, TARGET, header["off_targets"], header["n_targets"]),
+        grid=_section(image, np.dtype("<u2"), header["off_grid"], n_rows * n_classes),
+        entries=np.frombuffer(image, dtype=ENTRY, count=int(header["off_meta"]) // _ALIGNMENT),
+        meta=image[int(header["off_meta"]) : meta_end],
+    )
+    _check_numbers(found)
+    _check_automaton(found)
+    return Sections(
+        header, found.rows, found.cells, found.identities, found.targets,
+        found.grid.reshape(n_rows, n_classes), found.entries, found.meta,
+    )  # fmt: skip
+
+
+def content_hash(image: bytes) -> bytes:
+    """sha256 of the image with its hash and generation zero."""
+    header = np.frombuffer(image, dtype=HEADER, count=1).copy()
+    header["hash"] = 0
+    header["generation"] = 0
+    return hashlib.sha256(header.tobytes() + image[HEADER.itemsize :]).digest()
+
+
+def _header(image: bytes) -> Any:
+    if len(image) < HEADER.itemsize:
+        raise PolicyError(f"an image of {len(image)} bytes is no policy image")
+    header = np.frombuffer(image, dtype=HEADER, count=1)[0]
+    if header["magic"] != MAGIC or header["version"] != VERSION:
+        raise PolicyError("this is no policy image of this version", hint="compile the policies again")
+    if int(header["size"]) > len(image):
+        raise PolicyError(f"the policy image is cut: {len(image)} of {int(header['size'])} bytes")
+    if bytes(header["hash"]) != content_hash(image[: int(header["size"])]):
+        raise _damaged("its content hash does not match")
+    return header
+
+
+def _section(image: bytes, dtype: np.dtype[Any], offset: Any, count: Any) -> Any:
+    if int(offset) + int(count) * dtype.itemsize > len(image):
+        raise _damaged("a section reaches behind its end")
+    return np.frombuffer(image, dtype=dtype, count=int(count), offset=int(offset))
+
+
+def _check_numbers(found: Sections) -> None:
+    """Rows, cells and targets that are named are there."""
+    n_cells, n_rows = len(found.cells), len(found.rows)
+    if n_rows < ROW_FIRST or not int(found.header["n_classes"]):
+        raise _damaged("it has no subjects or no classes")
+    if _largest(found.grid) >= n_cells or _largest(found.cells["foreign"]) >= n_cells:
+        raise _damaged("a cell is named that is not there")
+    if _largest(found.identities["row"]) >= n_rows:
+        raise _damaged("a subject is named that is not there")
+    ends = found.rows["targets"].astype(np.int64) + found.rows["n_targets"]
+    if _largest(ends) > len(found.targets):
+        raise _damaged("a target is named that is not there")
+
+
+def _check_automaton(found: Sections) -> None:
+    """From every state that can be reached something follows, and its classes are there."""
+    last = len(found.entries) - SYM_SUBTREE - 1
+    owners = found.entries["owner"].astype(np.int64)
+    following = found.entries["next"].astype(np.int64)
+    symbols = np.arange(len(owners)) - owners
+    mine = np.flatnonzero((symbols >= SYM_DEFAULT) & (symbols <= SYM_SUBTREE))
+    mine = mine[np.argsort(owners[mine], kind="stable")]
+    sorted_owners = owners[mine]
+    seen = np.zeros(len(owners), dtype=bool)
+    states = np.array([int(found.header["start"])])
+    while len(states):
+        if _largest(states) > last:
+            raise _damaged("its automaton leads behind its end")
+        seen[states] = True
+        for symbol in (SYM_DEFAULT, SYM_CLASS, SYM_SUBTREE):
+            if np.any(owners[states + symbol] != states):
+                raise _damaged("a state of its automaton has no default or no class")
+        classes = following[np.append(states + SYM_CLASS, states + SYM_SUBTREE)]
+        if _largest(classes) >= int(found.header["n_classes"]):
+            raise _damaged("a class is named that is not there")
+        first = np.searchsorted(sorted_owners, states, "left")
+        count = np.searchsorted(sorted_owners, states, "right") - first
+        entries = mine[np.repeat(first - np.append(0, count.cumsum()[:-1]), count) + np.arange(count.sum())]
+        states = np.unique(following[entries[symbols[entries] < SYM_CLASS]] & ~STATE_SINK)
+        states = states[(states > last) | ~seen[np.minimum(states, last)]]
+
+
+def _largest(numbers: Any) -> int:
+    return int(numbers.max()) if len(numbers) else -1
+
+
+def _damaged(what: str) -> PolicyError:
+    return PolicyError(f"the policy image is damaged: {what}")
