@@ -16,6 +16,10 @@ from enforcer.serving.logfile import RotatingLog
 
 log = logging.getLogger("menshen.rings")
 
+_AT_ONCE = 256
+"""Records that are published together: after a flood, or a time without an agent, the first do not wait for
+the last."""
+
 
 class Journal:
     """Where every event goes: an id, the feed, and for what is worth keeping the log."""
@@ -89,7 +93,9 @@ class RingReader:
     def drain(self, wait: float) -> int:
         """Read once; how many records there were."""
         records = self._ring.read(wait)
-        self._journal.record([build for raw in records if (build := self._builder(raw))], keep=self._keep)
+        for begin in range(0, len(records), _AT_ONCE):
+            some = records[begin : begin + _AT_ONCE]
+            self._journal.record([build for raw in some if (build := self._builder(raw))], keep=self._keep)
         return len(records)
 
     def _builder(self, raw: bytes) -> Callable[[int], Event] | None:
