@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from policies import endpoint, names, pattern
+from policies import durations, endpoint, names, pattern
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,5 +63,6 @@ CHECKERS: Final[dict[str, Callable[[str], Fault | None]]] = {
     "menshen-unix": _unix,
     "menshen-identity": _identity,
     "menshen-cidr": _value_error(endpoint.network),
+    "menshen-duration": _value_error(durations.parse),
     "menshen-ports": _value_error(endpoint.port_range),
 }

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from policies.endpoint import EndpointPattern
 from policies.errors import Place
 from policies.image import Special
 from policies.pattern import Pattern
+
+if TYPE_CHECKING:
+    from policies.sequence import Sequence
 
 
 class Mode(Enum):
@@ -158,8 +162,12 @@ class Documents:
     policies: tuple[Policy, ...] = ()
     protections: tuple[Protection, ...] = ()
     other: int = 0
+    sequences: tuple[Sequence, ...] = ()
 
     def __add__(self, more: Documents) -> Documents:
         return Documents(
-            self.policies + more.policies, self.protections + more.protections, self.other + more.other
+            self.policies + more.policies,
+            self.protections + more.protections,
+            self.other + more.other,
+            self.sequences + more.sequences,
         )

@@ -13,6 +13,8 @@ from policies.collector import paused
 from policies.errors import Place, PolicyError, PolicyErrors
 from policies.model import Documents, FileRule, Policy, Protection
 from policies.read import Reader
+from policies.read_sequence import SequenceReader
+from policies.sequence import Sequence
 from policies.suggest import suggestion
 
 LIBRARY: Final = Path(__file__).parent / "library"
@@ -21,8 +23,8 @@ MAX_FAULTS: Final = 200
 API_VERSION: Final = "menshen/v1"
 
 OTHER_KINDS: Final = frozenset({"TrustRoot"})
-LATER_KINDS: Final = frozenset({"Persona", "Service", "Sequence", "Test"})
-KINDS: Final = ("Policy", "Protection", "TrustRoot")
+LATER_KINDS: Final = frozenset({"Persona", "Service", "Test"})
+KINDS: Final = ("Policy", "Protection", "Sequence", "TrustRoot")
 
 
 def load_paths(paths: Iterable[str | os.PathLike[str]]) -> Documents:
@@ -47,6 +49,7 @@ def parse_bytes(data: bytes, path: str) -> Documents:
     """The documents of one file; PolicyErrors holds all its faults."""
     policies: list[Policy] = []
     protections: list[Protection] = []
+    sequences: list[Sequence] = []
     errors: list[PolicyError] = []
     other = 0
     for node in nodes.documents(data, path):
@@ -62,13 +65,17 @@ def parse_bytes(data: bytes, path: str) -> Documents:
             check.check(node, shape.load("protection.json"), "the document")
             protection = Reader(check).protection(node)
             protections += [protection] if protection else []
+        elif kind == "Sequence" and isinstance(node, nodes.Mapping):
+            check.check(node, shape.load("sequence.json"), "the document")
+            sequence = SequenceReader(check).sequence(node)
+            sequences += [sequence] if sequence else []
         errors.extend(sorted(check.errors, key=lambda error: (error.line, error.column)))
     if errors:
         if len(errors) > MAX_FAULTS:
             more = PolicyError(f"and {len(errors) - MAX_FAULTS} faults more", place=Place(path))
             errors = [*errors[:MAX_FAULTS], more]
         raise PolicyErrors.of(errors)
-    return Documents(tuple(policies), tuple(protections), other)
+    return Documents(tuple(policies), tuple(protections), other, tuple(sequences))
 
 
 def parse_text(text: str, path: str = "policy.yaml") -> Documents:
@@ -96,7 +103,11 @@ def base_rules() -> tuple[FileRule, ...]:
 
 def clashes(documents: Documents) -> Iterator[PolicyError]:
     """Names given twice, and subjects with two policies."""
-    for kind, found in (("Policy", documents.policies), ("Protection", documents.protections)):
+    for kind, found in (
+        ("Policy", documents.policies),
+        ("Protection", documents.protections),
+        ("Sequence", documents.sequences),
+    ):
         seen: dict[str, Place] = {}
         for document in found:
             first = seen.setdefault(document.name, document.name_place)

@@ -20,3 +20,8 @@ def suggestion(word: str, known: Iterable[str], instead: Mapping[str, str] | Non
     if near := difflib.get_close_matches(simple, words, n=1, cutoff=0.6):
         return f"did you mean {near[0]}?"
     return f"one of: {', '.join(words)}"
+
+
+def nearest(word: str, known: Iterable[str], count: int = 3) -> list[str]:
+    """The known words that look most like `word`, the nearest first; none if none does."""
+    return difflib.get_close_matches(word, list(known), n=count, cutoff=0.6)

@@ -1,0 +1,5 @@
+"""Sequences over tagged events, joined by session, process tree or file: for the stream and for history."""
+
+from detect.sequences.engine import Counters, Limits, SequenceEngine
+
+__all__ = ["Counters", "Limits", "SequenceEngine"]

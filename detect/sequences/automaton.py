@@ -1,0 +1,152 @@
+"""A sequence as a small automaton over numbered tags: what each step waits for, and what ends the wait."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from policies.sequence import Captured, Key, Kind, kind
+from policies.sequence import Sequence as Document
+from policies.sequence import Step as Written
+
+FOREVER: Final = 1 << 62
+"""Nanoseconds; stands for no limit."""
+
+
+class Fields(Protocol):
+    """One event: numbers as int, text and addresses as bytes; None for text that is not known."""
+
+    def __getitem__(self, name: str, /) -> Any: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A field must be equal to `value`, or to what was captured under `capture`."""
+
+    field: str
+    value: int | bytes = 0
+    capture: int = -1
+
+    def holds(self, event: Fields, captured: tuple[Any, ...]) -> bool:
+        """What an event does not have is equal to nothing that was captured."""
+        found = event[self.field]
+        if self.capture < 0:
+            return bool(found == self.value)
+        return found is not None and found != b"" and found == captured[self.capture]
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Tags, any of which an event must carry, and conditions that must hold."""
+
+    name: str
+    tags: frozenset[str]
+    where: tuple[Condition, ...]
+
+    def holds(self, event: Fields, captured: tuple[Any, ...]) -> bool:
+        """Whether the conditions hold; the tags are the caller's business."""
+        return all(condition.holds(event, captured) for condition in self.where)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What happens next, and what must not happen before it does."""
+
+    watch: Watch
+    count: int
+    distinct: str
+    within: int
+    capture: tuple[str, ...]
+    """Fields to be remembered, behind those of the steps before."""
+    guards: tuple[Watch, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Automaton:
+    """One sequence."""
+
+    document: Document
+    key: Key
+    within: int
+    steps: tuple[Step, ...]
+
+    @property
+    def fields(self) -> set[str]:
+        """The fields that it looks at."""
+        watches = [watch for step in self.steps for watch in (step.watch, *step.guards)]
+        found = {condition.field for watch in watches for condition in watch.where}
+        for step in self.steps:
+            found |= {*step.capture, *((step.distinct,) if step.distinct else ())}
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Interest:
+    """What an event with certain tags is to a sequence: bits of its steps, and of those that it guards."""
+
+    sequence: int
+    steps: int
+    guards: int
+
+    @property
+    def begins(self) -> bool:
+        """Whether it can be the first step."""
+        return bool(self.steps & 1)
+
+
+def build(document: Document) -> Automaton:
+    """The automaton of a sequence that was read without errors."""
+    captures: dict[str, int] = {}
+    steps: list[Step] = []
+    guards: list[Watch] = []
+    for written in document.steps:
+        watch = _watch(written, captures)
+        if written.absent:
+            guards.append(watch)
+            continue
+        for name, _ in written.capture:
+            captures[name] = len(captures)
+        steps.append(
+            Step(
+                watch,
+                written.count,
+                written.distinct,
+                written.within or FOREVER,
+                tuple(field for _, field in written.capture),
+                tuple(guards),
+            )
+        )
+        guards = []
+    return Automaton(document, document.key, document.within, tuple(steps))
+
+
+def _watch(written: Written, captures: Mapping[str, int]) -> Watch:
+    where = []
+    for field, value in written.where:
+        if isinstance(value, Captured):
+            where.append(Condition(field, capture=captures[value.name]))
+        elif isinstance(value, str):
+            where.append(Condition(field, value.encode("utf-8", "surrogateescape")))
+        else:
+            where.append(Condition(field, value))
+    return Watch(written.name, frozenset(written.tags), tuple(where))
+
+
+def interests(automata: Sequence[Automaton], tags: Iterable[str]) -> tuple[Interest, ...]:
+    """What the sequences do with an event that carries these tags."""
+    carried = frozenset(tags)
+    found = []
+    for number, automaton in enumerate(automata):
+        steps = guards = 0
+        for at, step in enumerate(automaton.steps):
+            steps |= bool(carried & step.watch.tags) << at
+            guards |= any(carried & guard.tags for guard in step.guards) << at
+        if steps or guards:
+            found.append(Interest(number, steps, guards))
+    return tuple(found)
+
+
+def is_text(field: str) -> bool:
+    """Whether a field's values are symbols."""
+    return kind(field) is Kind.TEXT
