@@ -1,4 +1,4 @@
-"""docs/policy-reference.md: `python -m policies.reference` writes it, `--check` finds drift."""
+"""The references in docs/: `python -m policies.reference` writes them, `--check` finds drift."""
 
 from __future__ import annotations
 
@@ -19,8 +19,13 @@ from policies.parse import LIBRARY
 from policies.shape import Schema
 from policies.special import TABLE
 
-TEMPLATE: Final = Path(__file__).parent / "reference.md.in"
-OUTPUT: Final = Path(__file__).parent.parent / "docs" / "policy-reference.md"
+TEMPLATES: Final = Path(__file__).parent
+DOCS: Final = Path(__file__).parent.parent / "docs"
+PAGES: Final = {
+    "reference.md.in": DOCS / "policy-reference.md",
+    "sequence-reference.md.in": DOCS / "sequence-reference.md",
+}
+"""Template -> page."""
 
 RIGHTS: Final = (
     (
@@ -46,9 +51,9 @@ RIGHTS: Final = (
 )
 
 
-def render() -> str:
-    """The whole page."""
-    template = TEMPLATE.read_text(encoding="utf-8")
+def render(name: str) -> str:
+    """The whole page that a template becomes."""
+    template = (TEMPLATES / name).read_text(encoding="utf-8")
     return re.sub(r"@@(\w+)(?: ([^@]+))?@@", _fill, template)
 
 
@@ -57,6 +62,11 @@ def _fill(match: re.Match[str]) -> str:
     if name == "FIELDS":
         return "\n".join(_fields(argument))
     return "\n".join(_SECTIONS[name]())
+
+
+def _event_fields() -> Iterator[str]:
+    names = shape.resolve("sequence.json#/definitions/field")["enum"]
+    yield ", ".join(f"`{name}`" for name in names)
 
 
 def _fields(reference: str) -> Iterator[str]:
@@ -79,7 +89,7 @@ def _table(schema: Schema) -> Iterator[str]:
 
 
 def _is(schema: Schema) -> str:
-    kind = str(schema.get("type", ""))
+    kind = str(schema.get("type", "")) or " or ".join(str(each.get("type")) for each in schema["anyOf"])
     if "enum" in schema and len(schema["enum"]) <= 5:
         return ", ".join(f"`{word}`" for word in schema["enum"])
     if "const" in schema:
@@ -88,6 +98,10 @@ def _is(schema: Schema) -> str:
     if kind == "array":
         example = schema.get("x-example")
         return f"list, like `{_cell(example)}`" if example else "list"
+    if kind == "object" and len(schema.get("properties", ())) > 8:
+        return "fields and values"
+    if kind == "object" and "properties" not in schema:
+        return "names and fields"
     if kind == "object":
         return "one of " + ", ".join(f"`{name}`" for name in schema["properties"])
     return {"boolean": "`true`, `false`", "string": "text"}.get(kind, kind)
@@ -147,6 +161,7 @@ def _limits() -> Iterator[str]:
 
 
 _SECTIONS: Final[dict[str, Callable[[], Iterator[str]]]] = {
+    "EVENT_FIELDS": _event_fields,
     "RIGHTS": _rights,
     "SPECIAL": _special,
     "BASE": _base,
@@ -157,15 +172,20 @@ _SECTIONS: Final[dict[str, Callable[[], Iterator[str]]]] = {
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Write the page, or with --check say whether it is up to date."""
-    page = render()
-    if "--check" in arguments:
-        same = OUTPUT.exists() and OUTPUT.read_text(encoding="utf-8") == page
-        print(f"{OUTPUT.name}: {'up to date' if same else 'out of date: run python -m policies.reference'}")
-        return 0 if same else 1
-    OUTPUT.write_text(page, encoding="utf-8")
-    print(f"{OUTPUT} written")
-    return 0
+    """Write the pages, or with --check say whether they are up to date."""
+    late = 0
+    for name, output in PAGES.items():
+        page = render(name)
+        if "--check" in arguments:
+            same = output.exists() and output.read_text(encoding="utf-8") == page
+            late += not same
+            print(
+                f"{output.name}: {'up to date' if same else 'out of date: run python -m policies.reference'}"
+            )
+        else:
+            output.write_text(page, encoding="utf-8")
+            print(f"{output} written")
+    return 1 if late else 0
 
 
 if __name__ == "__main__":

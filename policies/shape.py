@@ -153,8 +153,13 @@ class Shape:
     def _sequence(self, node: Sequence, schema: Schema, what: str) -> bool:
         if len(node.items) < schema.get("minItems", 0):
             example = schema.get("x-example")
+            found = (
+                f"has {len(node.items)} entry, and needs {schema['minItems']}"
+                if node.items
+                else "is an empty list"
+            )
             return self.fault(
-                node, f"{what} is an empty list", node.place, f"write {what}: {example}" if example else ""
+                node, f"{what} {found}", node.place, f"write {what}: {example}" if example else ""
             )
         items = schema.get("items")
         fine = True

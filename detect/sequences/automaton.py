@@ -46,7 +46,7 @@ class Watch:
 
     def holds(self, event: Fields, captured: tuple[Any, ...]) -> bool:
         """Whether the conditions hold; the tags are the caller's business."""
-        return all(condition.holds(event, captured) for condition in self.where)
+        return not self.where or all(condition.holds(event, captured) for condition in self.where)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +72,9 @@ class Automaton:
     steps: tuple[Step, ...]
 
     @property
-    def fields(self) -> set[str]:
-        """The fields that it looks at."""
-        watches = [watch for step in self.steps for watch in (step.watch, *step.guards)]
-        found = {condition.field for watch in watches for condition in watch.where}
-        for step in self.steps:
-            found |= {*step.capture, *((step.distinct,) if step.distinct else ())}
-        return found
+    def counted(self) -> int:
+        """Events that its steps take beyond one each."""
+        return sum(step.count - 1 for step in self.steps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +84,8 @@ class Interest:
     sequence: int
     steps: int
     guards: int
-
-    @property
-    def begins(self) -> bool:
-        """Whether it can be the first step."""
-        return bool(self.steps & 1)
+    begins: bool
+    """It can be the first step."""
 
 
 def build(document: Document) -> Automaton:
@@ -143,7 +136,7 @@ def interests(automata: Sequence[Automaton], tags: Iterable[str]) -> tuple[Inter
             steps |= bool(carried & step.watch.tags) << at
             guards |= any(carried & guard.tags for guard in step.guards) << at
         if steps or guards:
-            found.append(Interest(number, steps, guards))
+            found.append(Interest(number, steps, guards, bool(steps & 1)))
     return tuple(found)
 
 

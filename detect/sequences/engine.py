@@ -5,7 +5,7 @@ Whole batches are only sifted: what no sequence can begin with or waits for is n
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -16,9 +16,9 @@ from bpf_lsm.observation import Type
 from detect.alert import Alert, Evidence, Level
 from detect.batch import Batch, Tagged
 from detect.sequences.automaton import Automaton, Interest, build, interests
-from detect.sequences.events import KEY_FIELDS, Events, file_key, shown
+from detect.sequences.events import Events, file_key, file_keys
 from detect.sequences.lineage import Lineage
-from detect.sequences.order import Order, Ordered
+from detect.sequences.order import Order, Ordered, Part
 from detect.sequences.runs import Link, Run, advance
 from policies.sequence import Key
 from policies.sequence import Sequence as Document
@@ -27,8 +27,7 @@ SWEEP: Final = 10 * 10**9
 """Nanoseconds of event time between two searches for what has expired."""
 
 _GAP: Final = -1
-_EXECUTED: Final = -2
-_DENIED: Final = -3
+_DENIED: Final = -2
 """What an event is to the engine beside a set of tags."""
 
 
@@ -40,7 +39,7 @@ class Limits:
     keys: int = 1 << 16
     """Sequences times keys that have a partial match."""
     runs: int = 32
-    """Partial matches of one sequence for one key."""
+    """Partial matches of one sequence for one key, and as many again as its steps count to."""
     processes: int = 1 << 15
     sessions: int = 1 << 12
     """Sessions whose gaps are remembered."""
@@ -54,6 +53,8 @@ class Counters:
     looked_at: int = 0
     alerts: int = 0
     gaps: int = 0
+    restarts: int = 0
+    """Times that the clock fell back: another boot of the host, in history."""
     without_key: int = 0
     """Events that could have begun a sequence but for their session, process or file not being known."""
     expired: int = 0
@@ -63,11 +64,44 @@ class Counters:
 
 
 @dataclass(slots=True)
-class _State:
+class State:
     """One sequence and its partial matches by key, the longest untouched first."""
 
     automaton: Automaton
+    joined: Key
     runs: dict[int, list[Run]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A sequence that came true; what it rests on is filled in when the batch is done."""
+
+    automaton: Automaton
+    chain: Link
+    session: int
+    blocked: bool
+    incomplete: bool
+
+    def alert(self) -> Alert:
+        """As it is told."""
+        document = self.automaton.document
+        chain = [
+            Evidence(self.automaton.steps[link.step].watch.name, link.event.shown())
+            for link in reversed(list(self.chain))
+        ]
+        return Alert(
+            time=chain[-1].event["time"],
+            source="sequence",
+            name=document.name,
+            title=document.title,
+            level=Level[document.level.upper()],
+            session=self.session,
+            place=f"{document.place.path}:{document.place.line}",
+            chain=tuple(chain),
+            blocked=self.blocked,
+            incomplete=self.incomplete,
+            tags=document.tags,
+        )
 
 
 class SequenceEngine:
@@ -78,12 +112,11 @@ class SequenceEngine:
     ) -> None:
         self.limits = limits or Limits()
         self.counters = Counters()
-        self._states = [_State(build(each)) for each in sequences]
+        self._states = [State(build(each), each.key) for each in sequences]
         self._order = Order(self.limits.slack)
         self._lineage = Lineage(self.limits.processes)
-        self._keys = {state.automaton.key for state in self._states}
+        self._keys = {state.joined for state in self._states}
         self._automata = [state.automaton for state in self._states]
-        self._fields = {name for automaton in self._automata for name in automaton.fields}
         self._sets: list[tuple[Interest, ...]] = [interests(self._automata, (tag,)) for tag in tags]
         self._tags = tuple(tags)
         self._used = np.array([bool(each) for each in self._sets], dtype=bool)
@@ -124,16 +157,20 @@ class SequenceEngine:
         """Take a batch in; alerts of what is certain by now, in the order of their time."""
         self.counters.events += len(batch)
         if len(batch):
+            if self._order.restarted(batch):
+                self._restart()
             times = self._order.times(batch)
-            at, what = self._sift(batch, tagged)
-            self._order.add(batch, at, times[at], what)
+            at, what = self._sift(batch, tagged, times)
+            self._order.add(Part(batch, at, times[at], what))
         return self._process(self._order.release())
 
     def drain(self) -> list[Alert]:
         """Alerts of all that is held back: at the end of history, or when the stream has paused."""
         return self._process(self._order.release(everything=True))
 
-    def _sift(self, batch: Batch, tagged: Tagged) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
+    def _sift(
+        self, batch: Batch, tagged: Tagged, times: NDArray[np.int64]
+    ) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
         """The places of the events that matter, and what each is to the engine, in the order of arrival."""
         places, what = self._tagged(tagged)
         parts = [(places, what)]
@@ -149,8 +186,11 @@ class SequenceEngine:
             for where in (born, places):
                 self._lineage.learn(batch["process"][where].tolist(), batch["parent"][where].tolist())
             if Key.FILE in self._keys:
-                executed = np.flatnonzero(kinds == Type.EXEC)
-                parts.insert(0, (executed, np.full(len(executed), _EXECUTED)))
+                where = born[kinds[born] == Type.EXEC]
+                files = file_keys(batch["inode"][where], batch["device"][where])
+                self._lineage.executed(
+                    batch["process"][where].tolist(), files.tolist(), times[where].tolist()
+                )
         if self._denials:
             denials = np.flatnonzero(batch["type"] == Type.DENIAL)
             denials = denials[np.isin(batch["rule"][denials], list(self._denials))]
@@ -183,70 +223,74 @@ class SequenceEngine:
         return number
 
     def _process(self, ordered: Ordered) -> list[Alert]:
+        if self._order.youngest - self._swept > SWEEP:
+            self._sweep(self._order.youngest - self.limits.slack)
         if not len(ordered.time):
             return []
-        alerts: list[Alert] = []
-        events = Events(ordered, {*self._fields, *KEY_FIELDS})
-        sets = self._sets
+        found: list[Finding] = []
+        events = Events(ordered)
+        sets, states = self._sets, self._states
+        sessions = events.column("session")
         for at, (now, what) in enumerate(zip(ordered.time.tolist(), ordered.what.tolist(), strict=True)):
             if what >= 0:
-                events.at = at
+                session = sessions[at]
                 for interest in sets[what]:
-                    alerts += self._follow(interest, events, now)
+                    state = states[interest.sequence]
+                    # Most events end here: nobody waits for them.
+                    if not interest.begins and (
+                        not state.runs or (state.joined is Key.SESSION and session not in state.runs)
+                    ):
+                        continue
+                    events.at = at
+                    self._follow(state, interest, events, now, found)
             elif what == _GAP:
                 self._gap = now
                 self.counters.gaps += 1
-            elif what == _EXECUTED:
-                events.at = at
-                self._lineage.runs(events["process"], file_key(events))
             else:
                 events.at = at
-                alerts += self._deny(events, now)
-        if self._order.youngest - self._swept > SWEEP:
-            self._swept = self._order.youngest
-            self._sweep(int(ordered.time[-1]))
-        self.counters.alerts += len(alerts)
-        return alerts
+                self._deny(events, now, found)
+        events.fill()
+        self.counters.alerts += len(found)
+        return [finding.alert() for finding in found]
 
-    def _follow(self, interest: Interest, events: Events, now: int) -> Iterator[Alert]:
+    def _follow(
+        self, state: State, interest: Interest, events: Events, now: int, found: list[Finding]
+    ) -> None:
         """One event for one sequence: for each key that it may belong to, the one that it may begin first."""
-        state = self._states[interest.sequence]
-        automaton = state.automaton
-        told = False
-        begins = interest.begins
-        for key in self._keys_of(automaton.key, events):
+        begins, told = interest.begins, False
+        for key in self._keys_of(state.joined, events, now):
             runs = state.runs.get(key)
-            if key and (runs is not None or begins):
+            if runs is None and not begins:
+                continue
+            if not key:
+                self.counters.without_key += 1
+            else:
                 self.counters.looked_at += 1
-                fresh = runs is None
-                runs = [] if runs is None else runs
-                whole = advance(automaton, runs, interest, events, now=now, row=events.row, begins=begins)
-                self._keep(state, key, runs, fresh)
+                mine = [] if runs is None else runs
+                whole = advance(state.automaton, mine, interest, events, now=now, begins=begins)
+                self._keep(state, key, mine, fresh=runs is None)
                 if whole is not None and not told:
                     told = True
-                    yield self._alert(state, whole, events["session"])
-            elif begins:
-                self.counters.without_key += 1
+                    found.append(self._finding(state, whole, events["session"]))
             begins = False
 
-    def _keys_of(self, key: Key, events: Events) -> Iterable[int]:
-        if key is Key.SESSION:
+    def _keys_of(self, joined: Key, events: Events, now: int) -> Iterable[int]:
+        if joined is Key.SESSION:
             return (events["session"],)
-        process = events["process"]
-        if key is Key.TREE:
-            return self._lineage.ancestors(process)
-        own = file_key(events)
-        return dict.fromkeys((own, *self._lineage.files(process)))
+        ancestors = self._lineage.ancestors(events["process"])
+        if joined is Key.TREE:
+            return ancestors
+        return dict.fromkeys((file_key(events), *self._lineage.files(ancestors, now)))
 
-    def _keep(self, state: _State, key: int, runs: list[Run], fresh: bool) -> None:
+    def _keep(self, state: State, key: int, runs: list[Run], *, fresh: bool) -> None:
         """Note what an event left of the runs of a key, within the bounds."""
         if not runs:
             if not fresh:
                 del state.runs[key]
                 self._live -= 1
             return
-        if len(runs) > self.limits.runs:
-            runs.remove(min(runs, key=lambda run: (run.at, run.since)))
+        while len(runs) > self.limits.runs and len(runs) > self.limits.runs + state.automaton.counted:
+            runs.remove(min(runs, key=lambda run: (run.at, run.count, run.since)))
             self.counters.runs_evicted += 1
         if not fresh:
             del state.runs[key]  # to be put last: the first is the longest untouched
@@ -259,7 +303,7 @@ class SequenceEngine:
             self._live -= 1
             self.counters.keys_evicted += 1
 
-    def _deny(self, events: Events, now: int) -> Iterator[Alert]:
+    def _deny(self, events: Events, now: int, found: list[Finding]) -> None:
         """The kernel denied the last step: the alert has the chain as far as the stream has shown it."""
         number = self._denials[events["rule"]]
         state, session = self._states[number], events["session"]
@@ -273,31 +317,27 @@ class SequenceEngine:
             return
         runs = [run for run in state.runs.get(session, ()) if not run.expired(automaton, now)]
         chain = max(runs, key=lambda run: (run.at, run.since)).chain if runs else None
-        whole = Run(len(automaton.steps), now, now, (), Link(chain, len(automaton.steps) - 1, events.row))
-        yield self._alert(state, whole, session, blocked=True)
+        final = len(automaton.steps)
+        whole = Run(final, now, now, (), Link(chain, final - 1, events.keep()))
+        found.append(self._finding(state, whole, session, blocked=True))
 
-    def _alert(self, state: _State, run: Run, session: int, *, blocked: bool = False) -> Alert:
-        document = state.automaton.document
-        chain = [
-            Evidence(state.automaton.steps[link.step].watch.name, shown(*link.row))
-            for link in reversed(list(run.chain or ()))
-        ]
-        return Alert(
-            time=chain[-1].event["time"],
-            source="sequence",
-            name=document.name,
-            title=document.title,
-            level=Level[document.level.upper()],
-            session=session,
-            place=f"{document.place.path}:{document.place.line}",
-            chain=tuple(chain),
-            blocked=blocked,
-            incomplete=max(self._gap, self._gaps.get(session, -1)) >= run.start,
-            tags=document.tags,
-        )
+    def _finding(self, state: State, run: Run, session: int, *, blocked: bool = False) -> Finding:
+        assert run.chain is not None
+        gap = max(self._gap, self._gaps.get(session, -1))
+        return Finding(state.automaton, run.chain, session, blocked, gap >= run.start)
+
+    def _restart(self) -> None:
+        """The clock began anew: nothing goes on across that."""
+        for state in self._states:
+            state.runs.clear()
+        self._live, self._swept, self._gap = 0, 0, -1
+        self._gaps.clear()
+        self._denied.clear()
+        self.counters.restarts += 1
 
     def _sweep(self, now: int) -> None:
-        """Let go of what cannot come true any more."""
+        """Let go of what cannot come true any more, now that everything before `now` was looked at."""
+        self._swept = self._order.youngest
         for state in self._states:
             automaton = state.automaton
             over = [

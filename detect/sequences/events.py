@@ -2,59 +2,96 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
-from detect.batch import Batch
+from bpf_lsm.observation import OBSERVATION
+from detect.batch import ENRICHED, Batch
 from detect.sequences.automaton import Fields, is_text
-from detect.sequences.order import ROW, Ordered
+from detect.sequences.order import Ordered
 from detect.symbols import OVERFLOW, Symbols
 
-KEY_FIELDS: Final = ("session", "process", "device", "inode", "rule")
+_MASK: Final = (1 << 64) - 1
 
-Kept = tuple[bytes, Symbols]
-"""One whole event as bytes, and the table that its symbols are from."""
+ROW: Final = np.dtype([*OBSERVATION.descr, *ENRICHED.items()])
+"""One whole event."""
+
+
+class Kept:
+    """One event that may be evidence: as bytes, with the table that its symbols are from."""
+
+    __slots__ = ("row", "symbols")
+
+    row: bytes
+    symbols: Symbols
+
+    def shown(self) -> dict[str, Any]:
+        """As `Batch.row` gives it."""
+        record = np.frombuffer(self.row, ROW)
+        return Batch({name: record[name] for name in ROW.names or ()}, self.symbols).row(0)
 
 
 class Events:
     """A cursor over ordered events. Text is bytes, None if it was not kept; addresses are bytes."""
 
-    __slots__ = ("_columns", "_data", "_symbols", "_texts", "at")
-
-    def __init__(self, ordered: Ordered, fields: Iterable[str]) -> None:
-        rows = ordered.rows
-        self._columns: dict[str, list[Any]] = {
-            name: [each.tobytes() for each in rows[name]] if name == "address" else rows[name].tolist()
-            for name in fields
-        }
-        self._texts = frozenset(name for name in self._columns if is_text(name))
-        self._symbols = ordered.symbols
-        self._data = rows.tobytes()
+    def __init__(self, ordered: Ordered) -> None:
+        self._ordered = ordered
+        self._columns: dict[str, list[Any]] = {}
+        self._kept: dict[int, Kept] = {}
+        self._sources = ordered.sources().tolist() if len(ordered.parts) > 1 else None
         self.at = 0
         """The place of the event that is looked at."""
 
     def __getitem__(self, name: str) -> Any:
-        value = self._columns[name][self.at]
-        if name in self._texts:
-            return None if value == OVERFLOW else self._symbols[self.at][value]
-        return value
+        return (self._columns.get(name) or self.column(name))[self.at]
 
-    @property
-    def row(self) -> Kept:
-        """The event, to be kept."""
-        size = ROW.itemsize
-        return self._data[self.at * size : (self.at + 1) * size], self._symbols[self.at]
+    def column(self, name: str) -> list[Any]:
+        """A field of all events."""
+        column = self._ordered.column(name)
+        values: list[Any]
+        if name == "address":
+            values = [each.tobytes() for each in column]
+        elif is_text(name):
+            tables = [part.batch.symbols for part in self._ordered.parts]
+            sources = self._sources or [0] * len(column)
+            values = [
+                None if symbol == OVERFLOW else tables[source][symbol]
+                for symbol, source in zip(column.tolist(), sources, strict=True)
+            ]
+        else:
+            values = column.tolist()
+        self._columns[name] = values
+        return values
+
+    def keep(self) -> Kept:
+        """The event, as something that will hold it once `fill` was called."""
+        found = self._kept.get(self.at)
+        if found is None:
+            found = self._kept[self.at] = Kept()
+        return found
+
+    def fill(self) -> None:
+        """Copy what was kept out of the batches, all at once."""
+        if not self._kept:
+            return
+        which = np.fromiter(self._kept, np.intp, len(self._kept))
+        rows = np.empty(len(which), ROW)
+        for name in ROW.names or ():
+            rows[name] = self._ordered.column(name, which)
+        data, size = rows.tobytes(), ROW.itemsize
+        for number, (at, kept) in enumerate(self._kept.items()):
+            kept.row = data[number * size : (number + 1) * size]
+            kept.symbols = self._ordered.parts[self._sources[at] if self._sources else 0].batch.symbols
 
 
 def file_key(event: Fields) -> int:
     """The number of the file that is the event's object, 0 for none."""
     inode: int = event["inode"]
-    return inode << 32 | event["device"] if inode else 0
+    return (inode << 24 ^ event["device"]) & _MASK if inode else 0
 
 
-def shown(row: bytes, symbols: Symbols) -> dict[str, Any]:
-    """A kept event as `Batch.row` gives it."""
-    record = np.frombuffer(row, ROW)
-    return Batch({name: record[name] for name in ROW.names or ()}, symbols).row(0)
+def file_keys(inodes: NDArray[np.uint64], devices: NDArray[np.uint32]) -> NDArray[np.uint64]:
+    """The same for columns."""
+    return np.where(inodes, inodes << np.uint64(24) ^ devices, 0)

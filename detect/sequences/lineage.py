@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import islice
-from typing import Final
+from typing import Any, Final
 
 DEEPEST: Final = 64
 """Generations that are looked at."""
@@ -18,7 +18,7 @@ class Lineage:
         self.limit = limit
         self.forgotten = 0
         self._parents: dict[int, int] = {}
-        self._files: dict[int, tuple[int, ...]] = {}
+        self._files: dict[int, tuple[tuple[int, int], ...]] = {}
         self._ancestors: dict[int, tuple[int, ...]] = {}
 
     def learn(self, processes: list[int], parents: list[int]) -> None:
@@ -29,11 +29,14 @@ class Lineage:
                 known[process] = parent
         self._bound(known)
 
-    def runs(self, process: int, file: int) -> None:
-        """A process executes a file."""
-        files = self._files.pop(process, ())
-        self._files[process] = (*(each for each in files if each != file), file)[-FILES:]
-        self._bound(self._files)
+    def executed(self, processes: list[int], files: list[int], times: list[int]) -> None:
+        """Which process executed which file, and when."""
+        known = self._files
+        for process, file, time in zip(processes, files, times, strict=True):
+            if file:
+                before = known.pop(process, ())
+                known[process] = ((time, file), *before[: FILES - 1])
+        self._bound(known)
 
     def ancestors(self, process: int) -> tuple[int, ...]:
         """The process itself, its parent and so on."""
@@ -47,14 +50,12 @@ class Lineage:
             found = self._ancestors[process] = tuple(chain)
         return found
 
-    def files(self, process: int) -> list[int]:
-        """What the process or an ancestor of it runs or ran, the nearest and newest first."""
+    def files(self, ancestors: tuple[int, ...], now: int) -> list[int]:
+        """What these processes run or ran by now, the nearest process and its newest program first."""
         known = self._files
-        if not known:
-            return []
-        return [file for each in self.ancestors(process) for file in reversed(known.get(each, ()))]
+        return [file for each in ancestors if each in known for time, file in known[each] if time <= now]
 
-    def _bound(self, table: dict[int, int] | dict[int, tuple[int, ...]]) -> None:
+    def _bound(self, table: dict[int, Any]) -> None:
         if len(table) > self.limit:
             oldest = list(islice(table, len(table) - self.limit + self.limit // 16))
             for each in oldest:

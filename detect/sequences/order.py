@@ -8,38 +8,80 @@ of their arrival, and never on how they were parted into batches.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bpf_lsm.observation import OBSERVATION
-from detect.batch import ENRICHED, Batch
-from detect.symbols import Symbols
+from detect.batch import Batch, Column
 
-ROW: Final = np.dtype([*OBSERVATION.descr, *ENRICHED.items()])
-"""One event as it is kept: all its columns."""
+FALL: Final = 10 * 10**9
+"""Nanoseconds; no event is that late."""
 
 
 @dataclass(frozen=True, slots=True)
-class Ordered:
-    """Events to be looked at, in order: when, what they are to the engine, and all of their columns."""
+class Part:
+    """Some events of a batch, by their places: when each happened, and what it is to the engine."""
 
+    batch: Batch
+    places: NDArray[np.intp]
     time: NDArray[np.int64]
     what: NDArray[np.int64]
-    rows: NDArray[Any]
-    symbols: list[Symbols]
-    """Of each."""
+
+    def take(self, mask: NDArray[np.bool_]) -> Part:
+        """Those where a mask is true."""
+        return Part(self.batch, self.places[mask], self.time[mask], self.what[mask])
+
+
+class Ordered:
+    """Events to be looked at, in order, out of one batch or several."""
+
+    def __init__(self, parts: list[Part]) -> None:
+        self.parts = parts
+        time = _joined([part.time for part in parts], np.int64)
+        self._order = np.argsort(time, kind="stable")
+        self.time = time[self._order]
+        self.what = _joined([part.what for part in parts], np.int64)[self._order]
+
+    def column(self, name: str, which: slice | NDArray[np.intp] = slice(None)) -> Column:
+        """A column of the events, or of some of them; zeros if their batches do not have it."""
+        order = self._order[which]
+        if len(self.parts) == 1:
+            (part,) = self.parts
+            return _column(part.batch, name, part.places[order])
+        return np.concatenate([_column(part.batch, name, part.places) for part in self.parts])[order]
+
+    def sources(self) -> NDArray[np.intp]:
+        """The number of the part that each is from."""
+        sizes = [len(part.places) for part in self.parts]
+        return np.repeat(np.arange(len(self.parts)), sizes)[self._order]
+
+
+def _column(batch: Batch, name: str, places: NDArray[np.intp]) -> Column:
+    column = batch.columns.get(name)
+    return np.zeros(len(places), np.int64) if column is None else column[places]
+
+
+def _joined(arrays: list[Column], kind: type[np.generic]) -> Column:
+    return np.concatenate(arrays) if arrays else np.empty(0, kind)
 
 
 class Order:
-    """Holds events back until their order is certain."""
+    """Holds events back, with the batches that they are from, until their order is certain."""
 
     def __init__(self, slack: int) -> None:
         self.slack = slack
         self.late = 0
         self.youngest = 0
-        self._waiting = Ordered(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, ROW), [])
+        self._waiting: list[Part] = []
+
+    def restarted(self, batch: Batch) -> bool:
+        """Whether the clock fell back: everything in the batch is far older than what came before."""
+        if int(batch["time"].max()) >= self.youngest - FALL:
+            return False
+        self.youngest = 0
+        self._waiting = []
+        return True
 
     def times(self, batch: Batch) -> NDArray[np.int64]:
         """When each event of a batch is taken to have happened; `youngest` goes on."""
@@ -53,39 +95,26 @@ class Order:
         earliest -= self.slack
         self.late += int(np.count_nonzero(times < earliest))
         self.youngest = int(youngest[-1])
-        return np.maximum(times, earliest)
+        return np.maximum(times, earliest, out=times)
 
-    def add(
-        self, batch: Batch, at: NDArray[np.intp], time: NDArray[np.int64], what: NDArray[np.int64]
-    ) -> None:
-        """Events of a batch, by their places in it, in the order of their arrival."""
-        if not len(at):
-            return
-        rows = np.empty(len(at), ROW)
-        for name in ROW.names or ():
-            rows[name] = batch.columns[name][at] if name in batch.columns else 0
-        held = self._waiting
-        self._waiting = Ordered(
-            np.concatenate((held.time, time)),
-            np.concatenate((held.what, what)),
-            np.concatenate((held.rows, rows)),
-            held.symbols + [batch.symbols] * len(at),
-        )
+    def add(self, part: Part) -> None:
+        """More events, in the order of their arrival."""
+        if len(part.places):
+            self._waiting.append(part)
 
     def release(self, everything: bool = False) -> Ordered:
         """What is certain now, or all that waits."""
-        held = self._waiting
         now = np.iinfo(np.int64).max if everything else self.youngest - self.slack
-        certain = held.time <= now
-        ready = np.flatnonzero(certain)
-        ready = ready[np.argsort(held.time[ready], kind="stable")]
-        rest = np.flatnonzero(~certain)
-        self._waiting = _take(held, rest)
-        return _take(held, ready)
-
-
-def _take(ordered: Ordered, at: NDArray[np.intp]) -> Ordered:
-    symbols = ordered.symbols
-    return Ordered(
-        ordered.time[at], ordered.what[at], ordered.rows[at], [symbols[each] for each in at.tolist()]
-    )
+        ready: list[Part] = []
+        waiting: list[Part] = []
+        for part in self._waiting:
+            certain = part.time <= now
+            if certain.all():
+                ready.append(part)
+            elif certain.any():
+                ready.append(part.take(certain))
+                waiting.append(part.take(~certain))
+            else:
+                waiting.append(part)
+        self._waiting = waiting
+        return Ordered(ready)

@@ -12,6 +12,7 @@ from typing import Any
 
 from bpf_lsm.observation import Type
 from detect.sequences.automaton import Automaton, Watch
+from detect.sequences.events import file_key
 from policies.sequence import Key
 
 
@@ -152,4 +153,4 @@ def _ancestors(events: Sequence[Event], process: int) -> list[int]:
 
 
 def _file(fields: Mapping[str, Any]) -> int:
-    return int(fields["inode"]) << 32 | int(fields["device"]) if fields["inode"] else 0
+    return file_key({name: int(fields[name]) for name in ("inode", "device")})

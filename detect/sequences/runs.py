@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from detect.sequences.automaton import Automaton, Fields, Interest, Step, Watch
 
@@ -18,13 +18,20 @@ MAX_EVIDENCE: Final = 8
 """Events kept of one step that takes several."""
 
 
+class Event(Fields, Protocol):
+    """An event that can be kept as evidence."""
+
+    def keep(self) -> Any:
+        """What is to be kept of it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Link:
-    """The chain of events so far, last first. `row` is what the engine kept of the event."""
+    """The chain of events so far, last first. `event` is what the engine keeps of one."""
 
     before: Link | None
     step: int
-    row: Any
+    event: Any
 
     def __iter__(self) -> Iterator[Link]:
         link: Link | None = self
@@ -63,7 +70,7 @@ class Run:
             return len(self.seen - {value}) >= step.count - 1
         return self.count >= step.count - 1
 
-    def progress(self, step: Step, value: Any, row: Any) -> None:
+    def progress(self, step: Step, value: Any, kept: Any) -> None:
         """One event of several."""
         if step.distinct:
             if value in self.seen or len(self.seen) >= step.count:
@@ -73,7 +80,7 @@ class Run:
             return
         self.count += 1
         if self.count <= MAX_EVIDENCE:
-            self.chain = Link(self.chain, self.at, row)
+            self.chain = Link(self.chain, self.at, kept)
 
     def power(self, step: Step) -> object:
         """Equal for runs that make the same of every event to come, but for time."""
@@ -85,10 +92,9 @@ def advance(
     automaton: Automaton,
     runs: list[Run],
     interest: Interest,
-    event: Fields,
+    event: Event,
     *,
     now: int,
-    row: Any,
     begins: bool,
 ) -> Run | None:
     """One event for the runs of one key; `begins` whether it may be the first step of a new one.
@@ -96,6 +102,12 @@ def advance(
     Changes `runs`. If the sequence came true the run that did is given back, and all others are over.
     """
     steps, guards = interest.steps, interest.guards
+    first = automaton.steps[0]
+    if not runs and first.count == 1:  # most events that are looked at: the first step, and nothing else
+        if begins and first.watch.holds(event, ()):
+            captured = tuple([event[field] for field in first.capture])
+            runs.append(Run(1, now, now, captured, Link(None, 0, event.keep())))
+        return None
     made: list[Run] = []
     kept: list[Run] = []
     whole: Run | None = None
@@ -111,13 +123,14 @@ def advance(
             value = event[step.distinct] if step.distinct else None
             if run.completes(step, value):
                 captured = run.captured + tuple(event[field] for field in step.capture)
-                child = Run(run.at + 1, run.start, now, captured, Link(run.chain, run.at, row))
+                child = Run(run.at + 1, run.start, now, captured, Link(run.chain, run.at, event.keep()))
                 if child.at < last:
                     made.append(child)
                 elif whole is None or (child.start, run.since) > (whole.start, whole.since):
                     whole = child
                     whole.since = run.since
-            run.progress(step, value, row)
+            if step.count > 1:
+                run.progress(step, value, event.keep())
             changed = True
             if run.at == 0 and step.count == 1:
                 continue

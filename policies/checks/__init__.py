@@ -8,10 +8,11 @@ from policies.checks.issue import Issue, Severity, Subject, Validator
 from policies.checks.lint import LINTERS
 from policies.checks.lockout import lockouts
 from policies.checks.overlaps import OVERLAPS
+from policies.checks.sequences import SEQUENCES
 from policies.compile import Compiled
 from policies.evaluate import Evaluator
 
-VALIDATORS: tuple[Validator, ...] = (lockouts, *LINTERS, *OVERLAPS)
+VALIDATORS: tuple[Validator, ...] = (lockouts, *LINTERS, *OVERLAPS, *SEQUENCES)
 
 __all__ = ["VALIDATORS", "Issue", "Severity", "Validator", "check"]
 

@@ -36,7 +36,8 @@ def sequences(draw: st.DrawFn, key: Key) -> Sequence:
         absent = 0 < number < length - 1 and draw(st.integers(0, 3)) == 0
         count = 1 if absent else draw(st.sampled_from((1, 1, 1, 1, 2, 3)))
         where: list[tuple[str, Any]] = []
-        if names and draw(st.booleans()):
+        compared = draw(st.booleans())
+        if names and compared:
             where.append(("path", Captured(draw(st.sampled_from(names)))))
         elif draw(st.integers(0, 4)) == 0:
             where.append(("port", draw(st.integers(0, 2))))

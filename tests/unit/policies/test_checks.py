@@ -7,6 +7,7 @@ import pytest
 from policies.checks import VALIDATORS, Issue, Severity, check
 from policies.checks.lockout import essentials
 from tests.unit.policies.helpers import compiled, policy, protection
+from tests.unit.policies.test_sequence import two
 
 
 def found(*documents: str, known: set[str] | None = None) -> list[Issue]:
@@ -213,6 +214,14 @@ WARNINGS = {
         "policy.yaml:9",
         "keep one",
     ),
+    "different values of one": (
+        [two(", count: 3, distinct: port, where: {port: 22}")],
+        "impossible-step",
+        "different values of port",
+        "remove it from where",
+    ),
+    "a step as long as all": ([two(", within: 10m")], "idle-limit", "whole sequence, 10m", "shorter"),
+    "captured for nothing": ([two(", capture: {f: path}")], "idle-limit", 'captures "f"', "$f"),
 }
 
 

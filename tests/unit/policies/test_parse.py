@@ -37,7 +37,7 @@ MISTAKES = {
     ),
     "unknown kind": ("kind: polcy\n", "polcy", 'unknown kind "polcy"', "did you mean Policy?"),
     "kind in lower case": ("kind: policy\n", "policy", 'unknown kind "policy"', "write Policy"),
-    "kind of a later version": ("kind: Sequence\n", "Sequence", "not supported yet", "Policy"),
+    "kind of a later version": ("kind: Persona\n", "Persona", "not supported yet", "Policy"),
     "no kind": ("metadata: {name: a}\n", "metadata", 'no "kind"', "Policy"),
     "not a mapping": ("- a\n", "- a", "must be a mapping", "apiVersion"),
     "text for a list": (

@@ -20,7 +20,7 @@ from policies.image import Special
 from policies.shape import SCHEMAS
 from policies.special import TABLE
 from tests.policy_strategies import World, make_policies
-from tests.unit.policies import test_parse
+from tests.unit.policies import test_parse, test_sequence
 from tests.unit.policies.helpers import faults, policy, protection, together
 
 FILES = sorted(SCHEMAS.glob("*.json"))
@@ -53,6 +53,18 @@ BEYOND = {
     "host bits", "no address", "mapped network", "empty range", "ports of icmp", "reserved identity",
     "no kind", "not a mapping",
 }  # fmt: skip
+
+
+@pytest.mark.parametrize("case", sorted(test_sequence.MISTAKES.keys() - test_sequence.BEYOND))
+def test_an_editor_sees_the_mistakes_in_sequences(case: str) -> None:
+    assert not accepts(test_sequence.MISTAKES[case][0])
+
+
+def test_an_editor_accepts_every_field_of_a_sequence() -> None:
+    assert not faults(test_sequence.BLOCKING)
+    assert not faults(test_sequence.EVERYTHING)
+    assert accepts(test_sequence.BLOCKING)
+    assert accepts(test_sequence.EVERYTHING)
 
 
 @pytest.mark.parametrize("case", sorted(test_parse.MISTAKES.keys() - BEYOND))
@@ -123,18 +135,21 @@ def test_every_field_is_described() -> None:
             missing += undescribed(each, name)
         return missing
 
-    for name in ("common.json", "policy.json", "protection.json"):
+    for name in ("common.json", "policy.json", "protection.json", "sequence.json"):
         schema = load(SCHEMAS / name)
         found = undescribed(schema, name)
         assert not [each for each in found if "Towards" not in each or "." not in each], found
 
 
-def test_the_reference_is_up_to_date() -> None:
-    assert reference.OUTPUT.read_text() == reference.render(), "run: python -m policies.reference"
+@pytest.mark.parametrize("template", reference.PAGES)
+def test_the_reference_is_up_to_date(template: str) -> None:
+    page = reference.PAGES[template].read_text()
+    assert page == reference.render(template), "run: python -m policies.reference"
 
 
-def test_the_policies_in_the_reference_are_good() -> None:
-    blocks = re.findall(r"```yaml\n(apiVersion.*?)```", reference.render(), re.DOTALL)
+@pytest.mark.parametrize("template", reference.PAGES)
+def test_the_documents_in_the_reference_are_good(template: str) -> None:
+    blocks = re.findall(r"```yaml\n(apiVersion.*?)```", reference.render(template), re.DOTALL)
     assert blocks
     for block in blocks:
         assert not faults(block)
