@@ -36,7 +36,7 @@ class Alert:
     source: str
     """`rule` or `sequence`."""
     name: str
-    """Id of the rule, or name of the sequence."""
+    """Name of the rule or of the sequence."""
     title: str
     level: Level
     session: int
