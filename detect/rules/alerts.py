@@ -1,27 +1,28 @@
-"""Alerts of single rules. A rule below `level` is a signal for sequences and alerts nobody by itself."""
+"""Alerts of single rules."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 
 from detect.alert import Alert, Evidence, Level
 from detect.batch import Batch, Tagged
-from detect.rules.engine import RuleEngine
+from detect.rules.model import Rule
 
 PER_BATCH: Final = 32
 """Alerts of one rule from one batch; more are counted only."""
 
 
 class Alerter:
-    """Makes alerts of what an engine found."""
+    """Makes alerts of the tags below `len(rules)`, for rules of `level` and above."""
 
-    def __init__(self, engine: RuleEngine, level: Level = Level.MEDIUM) -> None:
-        self._rules = engine.rules
-        self._loud = np.zeros(len(engine.tags), bool)
-        self._loud[: len(engine.rules)] = [rule.level >= level for rule in engine.rules]
+    def __init__(self, rules: Sequence[Rule], tags: int, level: Level) -> None:
+        self._rules = rules
+        self._loud = np.zeros(tags, bool)
+        self._loud[: len(rules)] = [rule.level >= level for rule in rules]
         self.suppressed: Counter[str] = Counter()
         """By rule, alerts that were not made because a batch had too many."""
 

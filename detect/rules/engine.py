@@ -17,7 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bpf_lsm.observation import Type
+from detect.alert import Alert, Level
 from detect.batch import Batch, Tagged
+from detect.rules.alerts import Alerter
 from detect.rules.fields import Field, View
 from detect.rules.model import All, Condition, Leaf, Not, Pair, Rule
 from detect.rules.sources import (
@@ -252,7 +254,7 @@ class _Group:
 class RuleEngine:
     """Matches batches against rules. `tags` names what `Tagged.tag` numbers: rules, then Sigma's tags."""
 
-    def __init__(self, rules: Iterable[Rule]) -> None:
+    def __init__(self, rules: Iterable[Rule], alert_level: Level = Level.MEDIUM) -> None:
         self.rules = tuple(rules)
         names = [rule.name for rule in self.rules]
         others = sorted({tag for rule in self.rules for tag in rule.tags} - set(names))
@@ -271,6 +273,7 @@ class RuleEngine:
         self._symbols: Symbols | None = None
         self.renewed = 0
         """How often all classes were learnt anew because there were too many."""
+        self.alerter = Alerter(self.rules, len(self.tags), alert_level)
         self._begin()
 
     def _begin(self) -> None:
@@ -284,6 +287,10 @@ class RuleEngine:
             source.forget()
         self._begin()
         self.renewed += 1
+
+    def alerts(self, batch: Batch, tagged: Tagged) -> list[Alert]:
+        """Alerts of the rules that are of `alert_level` and above; those below are signals for sequences."""
+        return self.alerter.alerts(batch, tagged)
 
     def match(self, batch: Batch) -> Tagged:
         """Which events carry which tags. The batch is enriched."""

@@ -26,7 +26,8 @@ class View(enum.Enum):
     ADDRESS = "address"
 
 
-Word = Callable[[int], bytes]
+Word = Callable[[Any], bytes]
+"""The word for a number or an address; empty if there is none."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Field:
             return None
         found = row[self.column]
         if self.view is View.ADDRESS:
-            return address(row["family"], found)
+            return self.of_address(row["family"], found)
         if self.view in {View.TEXT, View.ARGUMENTS}:
             return self.of_text(found.encode("utf-8", "surrogateescape"))
         return self.of_number(int(found))
@@ -60,6 +61,11 @@ class Field:
         if self.view is View.ARGUMENTS:
             found = found.rstrip(b"\0").replace(b"\0", b" ")
         return found or None
+
+    def of_address(self, family: int, raw: bytes) -> Value:
+        """The value of an address."""
+        found = address(family, raw)
+        return found if found is None or self.word is None else self.word(found)
 
     def of_number(self, found: int) -> Value:
         """The value of a number."""
@@ -74,6 +80,17 @@ def address(family: int, raw: bytes) -> Address | None:
         long = IPv6Address(raw[:16])
         return long.ipv4_mapped or long
     return None
+
+
+def scope(found: Address) -> bytes:
+    """How far an address reaches."""
+    if found.is_loopback or found.is_unspecified:  # connecting to 0.0.0.0 is connecting to oneself
+        return b"loopback"
+    if found.is_multicast or found == _BROADCAST:
+        return b"multicast"
+    if found.is_link_local:
+        return b"link-local"
+    return b"public" if found.is_global else b"private"
 
 
 def _names(words: Mapping[int, str]) -> Word:
@@ -105,6 +122,7 @@ def user(uid: int) -> bytes:
     return _users().get(uid) or b"%d" % uid
 
 
+_BROADCAST: Final = IPv4Address("255.255.255.255")
 _TYPE_WORDS: Final = {int(kind): kind.word for kind in Type}
 _FLAG_WORDS: Final = {int(flag): str(flag.name).lower().replace("_", "-") for flag in Flag}
 _FAMILIES: Final = {0: "", 1: "unix", 4: "ipv4", 6: "ipv6"}
@@ -205,6 +223,8 @@ def _text(name: str, column: str, meaning: str) -> Field:
     return Field(name, column, view, meaning)
 
 
+_SCOPE: Final = "public, private, loopback, link-local or multicast"
+
 _ACTOR: Final = (
     _text("Image", "exe", "canonical path of the program"),
     _text("CommandLine", "args", "arguments, a space between"),
@@ -219,6 +239,7 @@ _FILE: Final = (_text("TargetFilename", "path", "canonical path of the file"),)
 _NETWORK: Final = (
     Field("DestinationIp", "address", View.ADDRESS, "whom it connects or sends to", _OUTGOING),
     Field("DestinationPort", "port", View.NUMBER, "the same", _OUTGOING),
+    Field("DestinationScope", "address", View.ADDRESS, _SCOPE, _OUTGOING, scope),
     Field("SourceIp", "address", View.ADDRESS, "whom it accepts", frozenset({Type.ACCEPT})),
     Field("SourcePort", "port", View.NUMBER, "the same", frozenset({Type.ACCEPT})),
     _word("Protocol", "protocol", _names(_PROTOCOLS), "tcp, udp, ..."),

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detect.batch import Batch
-from detect.rules.fields import Field, View, address
+from detect.rules.fields import Field, View
 from detect.rules.scan import Scanner
 from detect.rules.values import Same, Test, Value
 from detect.symbols import Symbols
@@ -214,7 +214,7 @@ class AddressSource(_KeySource):
         """A bit for each test."""
         family, rest = key >> 32, key & 0xFFFF_FFFF
         raw = self._values[rest] if family == 6 else rest.to_bytes(4, "big")
-        return _verdict(self._tests, address(family, raw))
+        return _verdict(self._tests, self.field.of_address(family, raw))
 
     def absent(self) -> int:
         """The verdict on what an event does not have."""

@@ -1,0 +1,1 @@
+"""Rules and sequences that are shipped."""
