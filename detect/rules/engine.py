@@ -159,28 +159,31 @@ class _Group:
 
     def __init__(self, kind: int, engine: RuleEngine) -> None:
         self._engine = engine
-        all_sources = engine.asked.sources
-        mine = [at for at, rule in enumerate(engine.rules) if kind in rule.types]
-        self._rules = sum(1 << at for at in mine)
-        used = sorted(
-            {engine.asked.bits[leaf].source for at in mine for leaf in _leaves(engine.rules[at].condition)}
-        )
-        self._varying: list[int] = []
-        self._verdicts = [0] * len(all_sources)
-        for number in used:
-            source, fields = all_sources[number], engine.asked.fields[number]
-            if not fields[0].has(kind):
-                verdict = source.absent()
-            elif isinstance(source, NumberSource) and fields[0].column == "type":
-                verdict = source.constant(kind)
-            else:
-                self._varying.append(number)
-                continue
-            self._verdicts[number] = verdict
-            classes = source.classes
-            self._rules &= classes.possible[classes.of(verdict)]
+        self._rules = sum(1 << at for at, rule in enumerate(engine.rules) if kind in rule.types)
+        self._verdicts = [0] * len(engine.asked.sources)
+        constant = [number for number in range(len(self._verdicts)) if self._settle(number, kind)]
+        asked = {
+            engine.asked.bits[leaf].source
+            for at, rule in enumerate(engine.rules)
+            if self._rules >> at & 1
+            for leaf in _leaves(rule.condition)
+        }
+        self._varying = sorted(asked - set(constant))
         self._widths: list[int] = []
         self._forget()
+
+    def _settle(self, number: int, kind: int) -> bool:
+        """Whether a source says the same of every event of this type; then it may rule out rules."""
+        source, field = self._engine.asked.sources[number], self._engine.asked.fields[number][0]
+        if not field.has(kind):
+            verdict = source.absent()
+        elif isinstance(source, NumberSource) and field.column == "type":
+            verdict = source.constant(kind)
+        else:
+            return False
+        self._verdicts[number] = verdict
+        self._rules &= source.classes.possible[source.classes.of(verdict)]
+        return True
 
     @property
     def idle(self) -> bool:
