@@ -1,0 +1,194 @@
+"""The write-ahead file: what is not sealed yet, so that a crash loses at most what was not written.
+
+A file begins with HEADER and goes on with records: length, CRC-32, payload. A payload holds the strings, contexts
+and acts that this file did not have before, and the events. A record that is cut or altered ends the
+file: what came before it is whole, what follows could name things that it brought.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detect.store.factor import Rows
+from detect.store.schema import ACT_ROW, CONTEXT_ROW, EVENT_ROW, Column, Columns, flat, symbol_columns
+from detect.symbols import Symbols
+
+HEADER: Final = struct.Struct("<8s16s")
+MAGIC: Final = b"menshenJ"
+RECORD: Final = struct.Struct("<II")
+COUNTS: Final = struct.Struct("<IIII")
+MAX_RECORD: Final = 1 << 28
+
+Array = NDArray[Any]
+
+
+@dataclass(eq=False)
+class Content:
+    """What a journal holds. Strings in the rows are keys of `values`."""
+
+    boot: bytes
+    """The host's boot id: times are comparable within one boot only."""
+    values: dict[int, bytes] = field(default_factory=dict)
+    contexts: list[Array] = field(default_factory=list)
+    acts: list[Array] = field(default_factory=list)
+    events: list[Array] = field(default_factory=list)
+    size: int = HEADER.size
+    """Bytes that are whole."""
+    torn: int = 0
+    """Bytes after them."""
+
+
+class Journal:
+    """The file that is being written, and the same content in memory for when it is sealed."""
+
+    def __init__(self, path: Path, boot: bytes, symbols: Symbols) -> None:
+        self.path = path
+        self.symbols = symbols
+        self.boot = boot
+        self.count = 0
+        """Events so far."""
+        self.size = HEADER.size
+        self._events: list[Array] = []
+        self._contexts, self._acts = Rows(CONTEXT_ROW), Rows(ACT_ROW)
+        self._sent = (0, 0)  # contexts and acts that the file has
+        self._known = np.zeros(1024, bool)  # symbols whose strings it has
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            _write_all(self._fd, HEADER.pack(MAGIC, boot))
+        except OSError:
+            self.close()
+            path.unlink(missing_ok=True)
+            raise
+
+    def append(self, columns: Columns, tags: Column, clock: int) -> None:
+        """Write events. After an OSError (a full disk) the file is as it was, and the call may be repeated.
+
+        `tags` is a symbol for each event; `clock` nanoseconds from CLOCK_BOOTTIME to CLOCK_REALTIME.
+        """
+        flattened = flat(columns, tags)
+        events = np.zeros(len(tags), EVENT_ROW)
+        events["context"] = self._contexts.number(flattened)
+        events["act"] = self._acts.number(flattened)
+        events["clock"] = clock
+        for name in ("time", "target_pid", "port", "result", "lost"):
+            events[name] = columns[name]
+        contexts, acts = self._contexts.since(self._sent[0]), self._acts.since(self._sent[1])
+        strings = self._unknown(contexts, acts)
+        values = [self.symbols[number] for number in strings.tolist()]
+        data = _record(strings, values, contexts, acts, events)
+        try:
+            _write_all(self._fd, data)
+        except OSError:
+            os.ftruncate(self._fd, self.size)
+            os.lseek(self._fd, self.size, os.SEEK_SET)
+            raise
+        self._known[strings] = True
+        self._sent = (len(self._contexts), len(self._acts))
+        self._events.append(events)
+        self.count += len(events)
+        self.size += len(data)
+
+    def _unknown(self, contexts: Array, acts: Array) -> NDArray[np.uint32]:
+        if len(self._known) < len(self.symbols):
+            grown = np.zeros(2 * len(self.symbols), bool)
+            grown[: len(self._known)] = self._known
+            self._known = grown
+        numbers = np.unique(
+            np.concatenate([rows[name] for rows, name in symbol_columns(contexts, acts)]).astype(np.uint32)
+        )
+        return numbers[~self._known[numbers]]
+
+    def content(self) -> Content:
+        """What was written."""
+        contexts, acts = self._contexts.since(0)[: self._sent[0]], self._acts.since(0)[: self._sent[1]]
+        numbers = np.flatnonzero(self._known).tolist()
+        values = {number: self.symbols[number] for number in numbers}
+        return Content(self.boot, values, [contexts], [acts], self._events, self.size)
+
+    def sync(self) -> None:
+        """Have the disk keep what was written."""
+        os.fdatasync(self._fd)
+
+    def close(self) -> None:
+        """End writing; the file stays until it is sealed."""
+        os.close(self._fd)
+
+
+def _record(strings: Array, values: list[bytes], contexts: Array, acts: Array, events: Array) -> bytes:
+    lengths = np.array([len(value) for value in values], "<u4")
+    arrays = (strings, lengths, contexts, acts, events)
+    counts = COUNTS.pack(len(strings), len(contexts), len(acts), len(events))
+    payload = b"".join((counts, *(array.tobytes() for array in arrays), *values))
+    return RECORD.pack(len(payload), zlib.crc32(payload)) + payload
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def read(path: Path) -> Content:
+    """All that is whole in a journal. ValueError if it is none of ours; OSError."""
+    return decode(path.read_bytes())
+
+
+def decode(data: bytes) -> Content:
+    """The same from bytes."""
+    if len(data) < HEADER.size:
+        return Content(bytes(16), size=0, torn=len(data))
+    magic, boot = HEADER.unpack_from(data)
+    if magic != MAGIC:
+        raise ValueError("not a journal, or of another version")
+    content = Content(boot)
+    for payload in _payloads(data):
+        if not _decode_payload(payload, content):
+            break
+        content.size += RECORD.size + len(payload)
+    content.torn = len(data) - content.size
+    return content
+
+
+def _payloads(data: bytes) -> Iterator[memoryview]:
+    at, view = HEADER.size, memoryview(data)
+    while at + RECORD.size <= len(data):
+        size, crc = RECORD.unpack_from(data, at)
+        payload = view[at + RECORD.size : at + RECORD.size + size]
+        if size > MAX_RECORD or len(payload) < size or zlib.crc32(payload) != crc:
+            return
+        yield payload
+        at += RECORD.size + size
+
+
+def _decode_payload(payload: memoryview, content: Content) -> bool:
+    """Add a record; whether it is what it says."""
+    if len(payload) < COUNTS.size:
+        return False
+    strings, contexts, acts, events = COUNTS.unpack_from(payload)
+    sizes = (4 * strings, 4 * strings, contexts * CONTEXT_ROW.itemsize, acts * ACT_ROW.itemsize)
+    sizes = (*sizes, events * EVENT_ROW.itemsize)
+    if COUNTS.size + sum(sizes) > len(payload):
+        return False
+    at = COUNTS.size
+    arrays = []
+    for size, dtype in zip(sizes, (np.uint32, np.uint32, CONTEXT_ROW, ACT_ROW, EVENT_ROW), strict=True):
+        arrays.append(np.frombuffer(payload[at : at + size], dtype))
+        at += size
+    numbers, lengths, *rows = arrays
+    if at + int(lengths.sum()) != len(payload):
+        return False
+    for number, length in zip(numbers.tolist(), lengths.tolist(), strict=True):
+        content.values[number] = bytes(payload[at : at + length])
+        at += length
+    for kept, found in zip((content.contexts, content.acts, content.events), rows, strict=True):
+        kept.append(found)
+    return True

@@ -1,0 +1,127 @@
+"""Tidying up: neighbours are merged as in a log-structured merge tree, and what is past its time goes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final
+
+from detect.store import seal, segment
+from detect.store.catalogue import Catalogue
+from detect.store.clock import Clock
+from detect.store.entry import Entry
+from detect.store.settings import StoreSettings
+
+if TYPE_CHECKING:
+    from detect.store.store import Counters
+
+_DAY: Final = 86_400 * 10**9
+_SMALLEST: Final = 1 << 11
+Notify = Callable[[str], None]
+
+
+def keep(
+    catalogue: Catalogue, settings: StoreSettings, clock: Clock, counters: Counters, notify: Notify
+) -> None:
+    """Merge while there is something to merge, then hold the limits."""
+    while (group := choose(catalogue.listing.segments, settings)) and _merge(
+        catalogue, group, clock, counters, notify
+    ):
+        pass
+    expire(catalogue, settings, clock, counters, notify)
+    catalogue.sweep()
+
+
+def choose(segments: Sequence[Entry], settings: StoreSettings) -> list[Entry]:
+    """Neighbours of one boot and of about one size, the smallest first; empty if there are too few."""
+    for level in range(_level(settings.merged_events, settings.merge) + 1):
+        run: list[Entry] = []
+        for entry in segments:
+            fits = _level(entry.events, settings.merge) <= level
+            if run and (not fits or entry.boot != run[-1].boot):
+                run = []
+            if fits:
+                run.append(entry)
+            if len(run) == settings.merge:
+                if sum(one.events for one in run) <= settings.merged_events:
+                    return run
+                run = run[1:]
+    return []
+
+
+def _level(events: int, merge: int) -> int:
+    level = 0
+    while events > _SMALLEST:
+        events //= merge
+        level += 1
+    return level
+
+
+def _merge(
+    catalogue: Catalogue, group: list[Entry], clock: Clock, counters: Counters, notify: Notify
+) -> bool:
+    """Whether the list changed. Without room nothing is merged: that needs some for a while."""
+    try:
+        entry = seal.merge(catalogue.folder, group)
+        catalogue.add(entry, clock.boottime(), clock.wall(), replaces=group)
+    except OSError as error:
+        if damaged(catalogue, group, counters, notify):
+            return True
+        notify(f"segments were not merged: {error}")
+        return False
+    except Exception:  # whatever pyarrow makes of bytes that are not Parquet
+        if damaged(catalogue, group, counters, notify):
+            return True
+        raise
+    counters.merges += 1
+    return True
+
+
+def damaged(catalogue: Catalogue, group: Sequence[Entry], counters: Counters, notify: Notify) -> bool:
+    """Set aside those that cannot be read. Whether there were any."""
+    found = False
+    for entry in group:
+        reason = check(catalogue, entry)
+        if reason:
+            catalogue.set_aside(entry, reason)
+            counters.damaged += entry.events
+            catalogue.count(damaged=entry.events)
+            notify(catalogue.damage[-1])
+            found = True
+    return found
+
+
+def check(catalogue: Catalogue, entry: Entry) -> str:
+    """What is wrong with a segment, reading all of it."""
+    try:
+        found = len(segment.Segment(catalogue.folder / entry.name).part())
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever pyarrow makes of bytes that are not Parquet
+        return str(error).splitlines()[0] if str(error) else type(error).__name__
+    return "" if found == entry.events else f"{found} events instead of {entry.events}"
+
+
+def expire(
+    catalogue: Catalogue, settings: StoreSettings, clock: Clock, counters: Counters, notify: Notify
+) -> None:
+    """Hold the limits of size, age and room on the file system."""
+    oldest_mark = catalogue.now(clock.boottime()) - int(settings.max_days * _DAY)
+    while segments := catalogue.listing.segments:
+        too_old = segments[0].age_mark < oldest_mark
+        if not too_old and catalogue.size() <= settings.max_bytes:
+            break
+        gone = catalogue.drop_oldest()
+        counters.expired += gone.events if gone else 0
+    while catalogue.listing.segments and free(catalogue) < settings.min_free:
+        gone = catalogue.drop_oldest()
+        if gone is not None:
+            counters.shed += gone.events
+            catalogue.count(shed=gone.events)
+            notify(f"{gone.events} events lost: the disk is nearly full: segment {gone.name} was given up")
+
+
+def free(catalogue: Catalogue) -> int:
+    """Bytes that the file system has left."""
+    found = os.statvfs(catalogue.folder)
+    return found.f_bavail * found.f_frsize

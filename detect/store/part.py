@@ -1,0 +1,209 @@
+"""A piece of the store in memory: contexts, acts and events as columns, wherever they come from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bpf_lsm.observation import OBSERVATION
+from detect.batch import ENRICHED, Batch
+from detect.store.factor import Rows
+from detect.store.journal import Content
+from detect.store.schema import (
+    ACT,
+    ACT_ROW,
+    CONTEXT,
+    CONTEXT_ROW,
+    EVENT,
+    EVENT_ROW,
+    NAMES,
+    TEXTS,
+    Column,
+    Columns,
+    joined,
+    record,
+    symbol_columns,
+    take,
+)
+from detect.store.text import address_bytes, address_text, to_bytes, to_text
+from detect.symbols import Symbols
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Rows of the three tables. Text columns are places in `values`; `context` and `act` are rows here."""
+
+    values: pa.StringArray
+    contexts: Columns
+    acts: Columns
+    events: Columns
+
+    def __len__(self) -> int:
+        return len(self.events["time"])
+
+    @staticmethod
+    def empty() -> Part:
+        """No events."""
+        import pyarrow as pa  # noqa: PLC0415 - heavy
+
+        columns = ({one.name: np.empty(0, one.in_memory) for one in table} for table in (CONTEXT, ACT, EVENT))
+        return Part(pa.array([], pa.string()), *columns)
+
+    def sessions(self) -> Column:
+        """The session of each event."""
+        return self.contexts["session"][self.events["context"]]
+
+    def rows(self, index: Column) -> Part:
+        """Some of the events, with all contexts and acts."""
+        return Part(self.values, self.contexts, self.acts, take(self.events, index))
+
+
+class Batches:
+    """Makes batches of a part: what its contexts and acts are in symbols is found once."""
+
+    def __init__(self, part: Part, symbols: Symbols) -> None:
+        self.part = part
+        self.symbols = symbols
+        numbers = np.array(symbols.intern_all(map(to_bytes, part.values.to_pylist())), np.uint32)
+        self._tables: list[tuple[str, dict[str, Column]]] = []
+        for rows, table in (("context", "contexts"), ("act", "acts")):
+            texts = set(TEXTS[table])
+            columns = part.contexts if table == "contexts" else part.acts
+            found = {name: numbers[c] if name in texts else c for name, c in columns.items()}
+            self._tables.append((rows, found))
+        contexts, acts = (columns for _, columns in self._tables)
+        contexts["tid"] = contexts["pid"] + contexts.pop("thread")
+        acts.pop("tags")
+        used, places = np.unique(part.acts["address"], return_inverse=True)
+        packed = [address_bytes(text) for text in part.values.take(used).to_pylist()]
+        acts["address"] = np.frombuffer(b"".join(packed), np.uint8).reshape(-1, 16)[places]
+
+    def batch(self, index: Column) -> Batch:
+        """These events, with every column that they had."""
+        events = take(self.part.events, index)
+        found = {name: events[name] for name in ("time", "target_pid", "port", "result", "lost")}
+        for rows, columns in self._tables:
+            found |= take(columns, events[rows])
+        return Batch({name: found[name] for name in (*(OBSERVATION.names or ()), *ENRICHED)}, self.symbols)
+
+
+def of_content(content: Content) -> Part:
+    """What a journal holds, with its strings as text."""
+    import pyarrow as pa  # noqa: PLC0415 - heavy
+
+    contexts, acts, events = (
+        np.concatenate(rows) if rows else np.empty(0, dtype)
+        for rows, dtype in (
+            (content.contexts, CONTEXT_ROW),
+            (content.acts, ACT_ROW),
+            (content.events, EVENT_ROW),
+        )
+    )
+    texts = [to_text(value) for value in content.values.values()]
+    numbers = np.fromiter(content.values, np.uint32, len(content.values))
+    place = np.zeros(int(numbers.max(initial=0)) + 1, np.uint32)
+    place[numbers] = np.arange(len(numbers))
+    addresses, of_act = _addresses(acts)
+    columns: dict[str, dict[str, Any]] = {
+        "contexts": {name: contexts[name] for name in NAMES["contexts"]},
+        "acts": {name: acts[name] for name in NAMES["acts"]},
+    }
+    for rows, name in symbol_columns(contexts, acts):
+        columns["contexts" if rows is contexts else "acts"][name] = place[rows[name]]
+    columns["acts"]["address"] = (of_act + len(texts)).astype(np.uint32)
+    return Part(
+        pa.array(texts + addresses, pa.string()),
+        columns["contexts"],
+        columns["acts"],
+        {name: events[name] for name in NAMES["events"]},
+    )
+
+
+def _addresses(acts: Column) -> tuple[list[str], Column]:
+    """Addresses as text, the first is none, and the place of each act's."""
+    place: dict[tuple[int, int, int], int] = {(0, 0, 0): 0}
+    found = [""]
+    of_act = np.zeros(len(acts), np.uint32)
+    some = np.flatnonzero((acts["family"] != 0) | (acts["address"] != 0) | (acts["address2"] != 0))
+    keys = zip(*(acts[name][some].tolist() for name in ("address", "address2", "family")), strict=True)
+    for at, key in zip(some.tolist(), keys, strict=True):
+        if key not in place:
+            place[key] = len(found)
+            low, high, family = key
+            found.append(address_text(low.to_bytes(8, "little") + high.to_bytes(8, "little"), family))
+        of_act[at] = place[key]
+    return found, of_act
+
+
+def sort(part: Part) -> Part:
+    """As a segment has it: contexts by session and process, the most frequent acts first, events by session
+    and time; rows that nothing refers to are left out."""
+    contexts, acts, events = part.contexts, part.acts, part.events
+    by_process = np.lexsort((contexts["process"], contexts["session"]))
+    sessions = contexts["session"][by_process]
+    rank = np.empty(len(by_process), np.uint32)
+    rank[by_process] = np.arange(len(by_process), dtype=np.uint32)
+    number = np.concatenate([[0], np.cumsum(sessions[1:] != sessions[:-1])]).astype(np.uint32)
+    context = rank[events["context"]]
+    order = _order(events["time"], number[context] if len(number) else number)
+    context, act = context[order], events["act"][order]
+    popular = np.bincount(act, minlength=len(acts["type"]))
+    first = np.zeros(len(popular), np.int64)
+    first[act[::-1]] = np.arange(len(act))[::-1]
+    by_count = np.lexsort((first, -popular))[: np.count_nonzero(popular)]
+    place = np.zeros(len(popular), np.uint32)
+    place[by_count] = np.arange(len(by_count), dtype=np.uint32)
+    sorted_events = take({n: c for n, c in events.items() if n not in {"context", "act"}}, order)
+    return Part(
+        part.values,
+        take(contexts, by_process),
+        take(acts, by_count),
+        {**sorted_events, "context": context, "act": place[act]},
+    )
+
+
+def _order(time: Column, session: Column) -> Column:
+    """Places by session, then time. Events come nearly in the order of time, which makes this quick."""
+    by_time = np.argsort(time, kind="stable")
+    session = session[by_time]
+    if session.max(initial=0) < 1 << 16:
+        session = session.astype(np.uint16)  # a radix sort
+    return by_time[np.argsort(session, kind="stable")]
+
+
+def merged(parts: Sequence[Part]) -> Part:
+    """All events of several parts; contexts and acts that they share become one."""
+    import pyarrow as pa  # noqa: PLC0415 - heavy
+
+    coded = (
+        pa.chunked_array([part.values for part in parts], pa.string()).combine_chunks().dictionary_encode()
+    )
+    number = coded.indices.to_numpy().astype(np.uint32)
+    contexts, acts = Rows(record(CONTEXT)), Rows(record(ACT))
+    events: list[dict[str, Column]] = []
+    first = 0
+    for part in parts:
+        values = number[first : first + len(part.values)]
+        first += len(part.values)
+        of_context = contexts.number(_renumbered(part.contexts, "contexts", values))
+        of_act = acts.number(_renumbered(part.acts, "acts", values))
+        found = dict(part.events)
+        found["context"], found["act"] = of_context[found["context"]], of_act[found["act"]]
+        events.append(found)
+    rows = contexts.since(0), acts.since(0)
+    return Part(
+        coded.dictionary,
+        {name: rows[0][name] for name in NAMES["contexts"]},
+        {name: rows[1][name] for name in NAMES["acts"]},
+        joined(events, NAMES["events"]),
+    )
+
+
+def _renumbered(columns: Columns, table: str, values: Column) -> dict[str, Column]:
+    return {name: values[column] if name in TEXTS[table] else column for name, column in columns.items()}

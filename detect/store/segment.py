@@ -1,0 +1,254 @@
+"""A sealed piece of history: a folder of four Parquet files that never change.
+
+It is written beside its place, brought to the disk and renamed there, so that it is there as a whole or not at all.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from detect.store.entry import TEMPORARY, Entry, sync_folder, write_entry
+from detect.store.part import Part
+from detect.store.schema import GROUP, NAMES, TABLES, Column, Columns, Kept
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+
+def file(folder: Path, table: str) -> Path:
+    """One of the four."""
+    return folder / f"{table}.parquet"
+
+
+class Writer:
+    """Writes a segment, its events in pieces. Leave it by `publish`, or by `abandon` after any error."""
+
+    def __init__(self, folder: Path, level: int = 1) -> None:
+        self.folder = folder
+        self._new = folder.with_name(folder.name + TEMPORARY)
+        shutil.rmtree(self._new, ignore_errors=True)
+        self._new.mkdir(mode=0o700)
+        self._level = level
+        self._open: dict[str, tuple[Any, pq.ParquetWriter]] = {}
+
+    def write(self, table: str, columns: Columns, values: pa.StringArray | None = None) -> None:
+        """Add rows to one of the tables: row groups of the table's size, each with dictionaries of its own."""
+        import pyarrow as pa  # noqa: PLC0415 - heavy
+
+        size = GROUP[table]
+        for first in range(0, len(next(iter(columns.values()))), size):
+            arrays = [
+                _array(column, columns[column.name][first : first + size], values) for column in TABLES[table]
+            ]
+            found = pa.table(arrays, names=list(NAMES[table]))
+            if table not in self._open:
+                self._open[table] = self._begin(table, found.schema)
+            self._open[table][1].write_table(found, row_group_size=size)
+
+    def _begin(self, table: str, schema: pa.Schema) -> tuple[Any, pq.ParquetWriter]:
+        import pyarrow as pa  # noqa: PLC0415 - heavy
+        import pyarrow.parquet as pq  # noqa: PLC0415 - heavy
+
+        fd = os.open(file(self._new, table), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        sink = os.fdopen(fd, "wb")
+        writer = pq.ParquetWriter(
+            pa.PythonFile(sink, mode="w"),
+            schema,
+            compression="zstd",
+            compression_level=self._level,
+            use_dictionary=[one.name for one in TABLES[table] if one.encoding == "DICTIONARY"],
+            column_encoding={one.name: one.encoding for one in TABLES[table] if one.encoding != "DICTIONARY"},
+            write_statistics=["time", "session"],
+            write_page_checksum=True,
+            data_page_version="2.0",
+            store_schema=False,
+        )
+        return sink, writer
+
+    def finish(self) -> int:
+        """Have the files on the disk. Their size in bytes."""
+        size = 0
+        for sink, writer in self._open.values():
+            writer.close()
+            sink.flush()
+            size += sink.tell()
+            os.fsync(sink.fileno())
+            sink.close()
+        self._open.clear()
+        return size
+
+    def publish(self, entry: Entry) -> None:
+        """Give the segment its name: from now on it is whole."""
+        write_entry(self._new, entry)
+        sync_folder(self._new)
+        self._new.rename(self.folder)
+        sync_folder(self.folder.parent)
+
+    def abandon(self) -> None:
+        """Leave nothing behind."""
+        for sink, _ in self._open.values():
+            try:
+                sink.close()
+            except OSError:
+                continue  # the disk is full: what could not be flushed is to be removed
+        self._open.clear()
+        shutil.rmtree(self._new, ignore_errors=True)
+
+
+def _array(column: Kept, values: Column, texts: pa.StringArray | None) -> pa.Array:
+    import pyarrow as pa  # noqa: PLC0415 - heavy
+    import pyarrow.compute as pc  # noqa: PLC0415 - heavy
+
+    if column.code != "text":
+        return pa.array(np.ascontiguousarray(values))
+    if column.encoding != "DICTIONARY":
+        return pc.take(texts, pa.array(values))
+    used = np.zeros(len(texts), bool)  # quicker than to sort them
+    used[values] = True
+    numbers = np.flatnonzero(used)
+    place = np.empty(len(used), np.int32)
+    place[numbers] = np.arange(len(numbers))
+    return pa.DictionaryArray.from_arrays(pa.array(place[values]), pc.take(texts, pa.array(numbers)))
+
+
+def session_rows(part: Part) -> dict[str, Column]:
+    """The table `sessions` of a sorted part."""
+    contexts, first = part.contexts["session"], part.sessions()
+    sessions, rows = np.unique(contexts, return_counts=True)
+    places = np.searchsorted(sessions, first)
+    events = np.bincount(places, minlength=len(sessions))
+    return {"session": sessions, "events": events.astype(np.uint32), "contexts": rows.astype(np.uint32)}
+
+
+class Segment:
+    """A segment that is open for reading. pyarrow's errors and OSError mean that it is damaged or gone."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._files: dict[str, pq.ParquetFile] = {}
+        self._index: tuple[Column, Column, Column] | None = None
+
+    def table(self, name: str) -> pq.ParquetFile:
+        """One of the files."""
+        import pyarrow.parquet as pq  # noqa: PLC0415 - heavy
+
+        if name not in self._files:
+            texts = [one.name for one in TABLES[name] if one.code == "text"]
+            found = pq.ParquetFile(
+                file(self.folder, name),
+                memory_map=True,
+                page_checksum_verification=True,
+                read_dictionary=texts,
+                pre_buffer=False,
+            )
+            if found.schema_arrow.names != list(NAMES[name]):
+                raise ValueError(f"{file(self.folder, name)}: other columns than this version writes")
+            self._files[name] = found
+        return self._files[name]
+
+    def open(self) -> None:
+        """Look at the ends of the files, where Parquet says what is in them."""
+        for name in TABLES:
+            self.table(name)
+
+    def rows(self, name: str, first: int, end: int, columns: list[str] | None = None) -> pa.Table:
+        """Rows `first` to `end` of a table."""
+        size = GROUP[name]
+        groups = list(range(first // size, -(-end // size)))
+        found = self.table(name).read_row_groups(groups, columns=columns, use_threads=False)
+        return found.slice(first - groups[0] * size if groups else 0, end - first)
+
+    def place(self, session: int) -> tuple[int, int, int, int] | None:
+        """First and end of the rows of events, then of contexts."""
+        if self._index is None:
+            found = self.table("sessions").read(use_threads=False)
+            ends = (np.cumsum(found[name].to_numpy(), dtype=np.int64) for name in ("events", "contexts"))
+            self._index = (found["session"].to_numpy(), *ends)
+        sessions, events, contexts = self._index
+        at = int(np.searchsorted(sessions, np.uint64(session)))
+        if at == len(sessions) or int(sessions[at]) != session:
+            return None
+        return (
+            int(events[at - 1]) if at else 0,
+            int(events[at]),
+            int(contexts[at - 1]) if at else 0,
+            int(contexts[at]),
+        )
+
+    def session(self, session: int) -> Part | None:
+        """The events of one session, in the order of time."""
+        place = self.place(session)
+        if place is None:
+            return None
+        events = _numpy(self.rows("events", *place[:2]))
+        contexts = self.rows("contexts", *place[2:])
+        events["context"] = events["context"] - np.uint32(place[2])
+        acts, places = np.unique(events["act"], return_inverse=True)
+        events["act"] = places.astype(np.uint32)
+        return _part(contexts, self._acts(acts), events)
+
+    def _acts(self, numbers: Column) -> pa.Table:
+        """These acts: only the row groups that have any."""
+        import pyarrow as pa  # noqa: PLC0415 - heavy
+
+        size = GROUP["acts"]
+        groups, first = np.unique(numbers // size, return_index=True)
+        ends = [*first[1:].tolist(), len(numbers)]
+        parts = [
+            self.rows(
+                "acts", group * size, min((group + 1) * size, self.table("acts").metadata.num_rows)
+            ).take(pa.array(numbers[begin:end] - group * size))
+            for group, begin, end in zip(groups.tolist(), first.tolist(), ends, strict=True)
+        ]
+        return pa.concat_tables(parts)
+
+    def part(self) -> Part:
+        """All of it."""
+        events = _numpy(self.table("events").read(use_threads=False))
+        contexts, acts = (self.table(name).read(use_threads=False) for name in ("contexts", "acts"))
+        return _part(contexts, acts, events)
+
+    def groups(self) -> Iterator[dict[str, Column]]:
+        """The events, one row group at a time."""
+        for group in range(self.table("events").num_row_groups):
+            yield _numpy(self.table("events").read_row_group(group, use_threads=False))
+
+
+def _numpy(table: pa.Table) -> dict[str, Column]:
+    return {name: table[name].to_numpy() for name in table.column_names}
+
+
+def _part(contexts: pa.Table, acts: pa.Table, events: Columns) -> Part:
+    """With the texts that are used in one place, each once."""
+    import pyarrow as pa  # noqa: PLC0415 - heavy
+    import pyarrow.compute as pc  # noqa: PLC0415 - heavy
+
+    texts: list[Any] = []
+    count = 0
+    columns: dict[str, dict[str, Column]] = {"contexts": {}, "acts": {}}
+    places: list[tuple[str, str, Column]] = []
+    for name, table in (("contexts", contexts), ("acts", acts)):
+        for column in TABLES[name]:
+            array = table[column.name]
+            if column.code != "text":
+                columns[name][column.name] = array.to_numpy()
+                continue
+            pieces = [np.empty(0, np.uint32)]
+            for chunk in array.chunks:
+                used, index = np.unique(chunk.indices.to_numpy(), return_inverse=True)
+                texts.append(pc.take(chunk.dictionary, pa.array(used)))
+                pieces.append(index.astype(np.uint32) + np.uint32(count))
+                count += len(used)
+            places.append((name, column.name, np.concatenate(pieces)))
+    coded = pa.chunked_array(texts, pa.string()).combine_chunks().dictionary_encode()
+    number = coded.indices.to_numpy()
+    for name, column_name, place in places:
+        columns[name][column_name] = number[place].astype(np.uint32)
+    return Part(coded.dictionary, columns["contexts"], columns["acts"], events)
