@@ -1,4 +1,4 @@
-"""Which segments there are: one small file, replaced as a whole, so that a reader sees the store of one moment.
+"""Which segments there are: one small file, replaced as a whole, so that a reader sees one moment.
 
 What is no longer listed is removed some time later, so that a reader may finish with what it has begun.
 """
@@ -11,20 +11,18 @@ import shutil
 import threading
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from detect.store.entry import (
     ENTRY,
     FILE,
-    TEMPORARY,
     Entry,
     Listing,
     entry_of,
     read_listing,
-    sync_folder,
-    write_file,
+    write_listing,
 )
 
 ASIDE: Final = "damaged"
@@ -49,6 +47,7 @@ class Catalogue:
             self._move_aside(folder / FILE)
             self.damage.append(f"the list of segments was made again: {error}")
             self.listing = Listing(tuple(self._found()))
+            write_listing(self.folder, self.listing)
         # While the host is up only CLOCK_BOOTTIME counts; what lay between two boots only the wall can say.
         before = self.listing
         away = max(0, wall - before.wall) if before.wall and before.boot != boot else 0
@@ -123,10 +122,7 @@ class Catalogue:
     def _save(self, listing: Listing, boottime: int | None = None, wall: int = 0) -> None:
         if boottime is not None:
             listing = replace(listing, elapsed=self.now(boottime), wall=wall, boot=self._boot)
-        new = self.folder / (FILE + TEMPORARY)
-        write_file(new, json.dumps(asdict(listing)))
-        new.rename(self.folder / FILE)
-        sync_folder(self.folder)
+        write_listing(self.folder, listing)
         self.listing = listing
 
     def _move_aside(self, path: Path) -> None:

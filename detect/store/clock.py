@@ -27,7 +27,7 @@ class Clock:
         return time.time_ns()
 
     def offset(self) -> int:
-        """What makes CLOCK_BOOTTIME wall time. It stays the same until the wall was set by a second or more."""
+        """What makes CLOCK_BOOTTIME wall time. It stays until the wall was set by a second or more."""
         found = self.wall() - self.boottime()
         if self._offset is None or abs(found - self._offset) >= _STEP:
             self._offset = found

@@ -1,6 +1,6 @@
 """What is known of a segment without opening it, and the names of the store's files.
 
-A segment is named after the journals that it was made of, `000017-000024`: merged ones take the first and the last.
+A segment is named after the journals that it was made of: `000017-000024`, the first and the last.
 """
 
 from __future__ import annotations
@@ -92,6 +92,14 @@ def write_file(path: Path, text: str) -> None:
         stream.write(text)
         stream.flush()
         os.fsync(stream.fileno())
+
+
+def write_listing(folder: Path, listing: Listing) -> None:
+    """Replace the list as a whole."""
+    new = folder / (FILE + TEMPORARY)
+    write_file(new, json.dumps(asdict(listing)))
+    new.rename(folder / FILE)
+    sync_folder(folder)
 
 
 def write_entry(folder: Path, entry: Entry) -> None:

@@ -1,8 +1,8 @@
 """The write-ahead file: what is not sealed yet, so that a crash loses at most what was not written.
 
-A file begins with HEADER and goes on with records: length, CRC-32, payload. A payload holds the strings, contexts
-and acts that this file did not have before, and the events. A record that is cut or altered ends the
-file: what came before it is whole, what follows could name things that it brought.
+A file begins with HEADER and goes on with records: length, CRC-32, payload. A payload holds the strings,
+contexts and acts that this file did not have before, and the events. A record that is cut or altered ends
+the file: what came before it is whole, what follows could name things that it brought.
 """
 
 from __future__ import annotations
@@ -158,6 +158,13 @@ def decode(data: bytes) -> Content:
     return content
 
 
+_ARRAYS: Final = (np.dtype("<u4"), np.dtype("<u4"), CONTEXT_ROW, ACT_ROW, EVENT_ROW)
+
+
+def _size(count: int, dtype: np.dtype[Any]) -> int:
+    return count * dtype.itemsize
+
+
 def _payloads(data: bytes) -> Iterator[memoryview]:
     at, view = HEADER.size, memoryview(data)
     while at + RECORD.size <= len(data):
@@ -174,15 +181,14 @@ def _decode_payload(payload: memoryview, content: Content) -> bool:
     if len(payload) < COUNTS.size:
         return False
     strings, contexts, acts, events = COUNTS.unpack_from(payload)
-    sizes = (4 * strings, 4 * strings, contexts * CONTEXT_ROW.itemsize, acts * ACT_ROW.itemsize)
-    sizes = (*sizes, events * EVENT_ROW.itemsize)
-    if COUNTS.size + sum(sizes) > len(payload):
+    counts = (strings, strings, contexts, acts, events)
+    if COUNTS.size + sum(map(_size, counts, _ARRAYS)) > len(payload):
         return False
     at = COUNTS.size
     arrays = []
-    for size, dtype in zip(sizes, (np.uint32, np.uint32, CONTEXT_ROW, ACT_ROW, EVENT_ROW), strict=True):
-        arrays.append(np.frombuffer(payload[at : at + size], dtype))
-        at += size
+    for count, dtype in zip(counts, _ARRAYS, strict=True):
+        arrays.append(np.frombuffer(payload, dtype, count, at))
+        at += _size(count, dtype)
     numbers, lengths, *rows = arrays
     if at + int(lengths.sum()) != len(payload):
         return False

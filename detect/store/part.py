@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -28,11 +28,14 @@ from detect.store.schema import (
     symbol_columns,
     take,
 )
-from detect.store.text import address_bytes, address_text, to_bytes, to_text
-from detect.symbols import Symbols
+from detect.store.text import LOST_TEXT, OVERFLOW_TEXT, address_bytes, address_text, to_bytes, to_text
+from detect.symbols import LOST, OVERFLOW, Symbols
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+_MARKS: Final = {OVERFLOW: OVERFLOW_TEXT, LOST: LOST_TEXT}
+_MARKED: Final = {text: symbol for symbol, text in _MARKS.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,7 @@ class Batches:
     def __init__(self, part: Part, symbols: Symbols) -> None:
         self.part = part
         self.symbols = symbols
-        numbers = np.array(symbols.intern_all(map(to_bytes, part.values.to_pylist())), np.uint32)
+        numbers = np.array([_symbol(symbols, text) for text in part.values.to_pylist()], np.uint32)
         self._tables: list[tuple[str, dict[str, Column]]] = []
         for rows, table in (("context", "contexts"), ("act", "acts")):
             texts = set(TEXTS[table])
@@ -93,6 +96,10 @@ class Batches:
         return Batch({name: found[name] for name in (*(OBSERVATION.names or ()), *ENRICHED)}, self.symbols)
 
 
+def _symbol(symbols: Symbols, text: str) -> int:
+    return _MARKED[text] if text in _MARKED else symbols.intern(to_bytes(text))
+
+
 def of_content(content: Content) -> Part:
     """What a journal holds, with its strings as text."""
     import pyarrow as pa  # noqa: PLC0415 - heavy
@@ -105,7 +112,7 @@ def of_content(content: Content) -> Part:
             (content.events, EVENT_ROW),
         )
     )
-    texts = [to_text(value) for value in content.values.values()]
+    texts = [_MARKS.get(number) or to_text(value) for number, value in content.values.items()]
     numbers = np.fromiter(content.values, np.uint32, len(content.values))
     place = np.zeros(int(numbers.max(initial=0)) + 1, np.uint32)
     place[numbers] = np.arange(len(numbers))

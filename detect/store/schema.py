@@ -1,13 +1,13 @@
 """How an event is kept: as three rows, each written once.
 
 An event is when it happened, in which *context* (the process as it was: program, arguments, users, parent)
-and which *act* it was (the type and its object). Contexts and acts repeat, so that an event is little more than
-two numbers and a time; constants, and what follows from something else, cost nothing.
+and which *act* it was (the type and its object). Contexts and acts repeat, so that an event is little more
+than two numbers and a time; constants, and what follows from something else, cost nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -150,6 +150,6 @@ def take(columns: Columns, index: Column) -> dict[str, Column]:
     return {name: column[index] for name, column in columns.items()}
 
 
-def joined(parts: list[Columns], names: tuple[str, ...]) -> dict[str, Column]:
+def joined(parts: Sequence[Columns], names: tuple[str, ...]) -> dict[str, Column]:
     """Parts one after the other."""
     return {name: np.concatenate([part[name] for part in parts]) for name in names}

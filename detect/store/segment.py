@@ -1,6 +1,6 @@
 """A sealed piece of history: a folder of four Parquet files that never change.
 
-It is written beside its place, brought to the disk and renamed there, so that it is there as a whole or not at all.
+It is written beside its place, brought to the disk and renamed, so that it is there as a whole or not at all.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Writer:
         self._open: dict[str, tuple[Any, pq.ParquetWriter]] = {}
 
     def write(self, table: str, columns: Columns, values: pa.StringArray | None = None) -> None:
-        """Add rows to one of the tables: row groups of the table's size, each with dictionaries of its own."""
+        """Add rows to one of the tables, in row groups that each have dictionaries of their own."""
         import pyarrow as pa  # noqa: PLC0415 - heavy
 
         size = GROUP[table]
@@ -110,7 +110,8 @@ def _array(column: Kept, values: Column, texts: pa.StringArray | None) -> pa.Arr
         return pa.array(np.ascontiguousarray(values))
     if column.encoding != "DICTIONARY":
         return pc.take(texts, pa.array(values))
-    used = np.zeros(len(texts), bool)  # quicker than to sort them
+    assert texts is not None
+    used = np.zeros(len(texts), np.bool_)  # quicker than to sort them
     used[values] = True
     numbers = np.flatnonzero(used)
     place = np.empty(len(used), np.int32)
@@ -165,13 +166,20 @@ class Segment:
         found = self.table(name).read_row_groups(groups, columns=columns, use_threads=False)
         return found.slice(first - groups[0] * size if groups else 0, end - first)
 
-    def place(self, session: int) -> tuple[int, int, int, int] | None:
-        """First and end of the rows of events, then of contexts."""
+    def _sessions(self) -> tuple[Column, Column, Column]:
+        """The index: sessions, and where the events and the contexts of each end."""
         if self._index is None:
             found = self.table("sessions").read(use_threads=False)
-            ends = (np.cumsum(found[name].to_numpy(), dtype=np.int64) for name in ("events", "contexts"))
+            ends = [np.cumsum(found[name].to_numpy(), dtype=np.int64) for name in ("events", "contexts")]
+            for table, end in zip(("events", "contexts"), ends, strict=True):
+                if not len(end) or end[-1] != self.table(table).metadata.num_rows:
+                    raise ValueError(f"{file(self.folder, 'sessions')}: does not fit {table}")
             self._index = (found["session"].to_numpy(), *ends)
-        sessions, events, contexts = self._index
+        return self._index
+
+    def place(self, session: int) -> tuple[int, int, int, int] | None:
+        """First and end of the rows of events, then of contexts."""
+        sessions, events, contexts = self._sessions()
         at = int(np.searchsorted(sessions, np.uint64(session)))
         if at == len(sessions) or int(sessions[at]) != session:
             return None
@@ -210,7 +218,8 @@ class Segment:
         return pa.concat_tables(parts)
 
     def part(self) -> Part:
-        """All of it."""
+        """All of it; the index is looked at too."""
+        self._sessions()
         events = _numpy(self.table("events").read(use_threads=False))
         contexts, acts = (self.table(name).read(use_threads=False) for name in ("contexts", "acts"))
         return _part(contexts, acts, events)

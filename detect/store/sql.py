@@ -114,8 +114,9 @@ def hunt(history: History, sql: str, limits: Limits = Limits(), parameters: Sequ
             raise StoreError(f"{text}; ask for fewer columns or rows") from None
         except duckdb.Error as error:
             connection.close()
-            if isinstance(error, duckdb.ParserException | duckdb.BinderException | duckdb.CatalogException):
-                raise StoreError(str(error)) from None
+            wrong = (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException)
+            if isinstance(error, (*wrong, duckdb.PermissionException, duckdb.DataError)):
+                raise StoreError(str(error)) from None  # the query is wrong, not a file
             history.verify()
             if len(history.skipped) == known:
                 raise StoreError(str(error)) from None
@@ -139,7 +140,8 @@ def connect(history: History, limits: Limits) -> duckdb.DuckDBPyConnection:
     columns = ", ".join(f"{made} AS {name}" for name, made in COLUMNS.items())
     connection.execute(
         f"CREATE VIEW events AS SELECT {columns} FROM ({sources['events']}) e "  # noqa: S608 - our own names
-        f"JOIN ({sources['contexts']}) c ON e.context_key = c.key JOIN ({sources['acts']}) a ON e.act_key = a.key"
+        f"JOIN ({sources['contexts']}) c ON e.context_key = c.key "
+        f"JOIN ({sources['acts']}) a ON e.act_key = a.key"
     )
     allowed = ", ".join(_quoted(name) for names in files.values() for name in names)
     for setting in (

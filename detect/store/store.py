@@ -17,12 +17,13 @@ from detect.batch import Batch, Tagged
 from detect.store import journal, keep, seal
 from detect.store.catalogue import Catalogue
 from detect.store.clock import Clock
-from detect.store.entry import Entry, journal_path, journals, segment_name
+from detect.store.entry import Entry, journal_path, journals
 from detect.store.journal import Journal
 from detect.store.settings import StoreSettings
 
 SYNC_SECONDS: Final = 1.0
-"""Seconds of events that a loss of power may take; a crash of the watch takes none that were appended to the file."""
+"""Seconds of events that a loss of power may take. A crash of the watch takes only those in the queue."""
+PROBLEMS: Final = 20
 FULL: Final = {errno.ENOSPC, errno.EDQUOT}
 
 Found = TypeVar("Found")
@@ -56,7 +57,8 @@ class Counters:
 class Store:
     """Keeps what it is given. `append` does not wait: two threads write and tidy up.
 
-    `notify` is called with a sentence when something is lost or damaged. With `background` off
+    `tags` are the names of the tags that come with the batches, by number. `notify` is called with a
+    sentence when something is lost or damaged. With `background` off
     everything is done in `append` and `tick`, by the caller's thread.
     """
 
@@ -64,6 +66,7 @@ class Store:
         self,
         settings: StoreSettings,
         *,
+        tags: Sequence[str] = (),
         clock: Clock | None = None,
         notify: Callable[[str], None] = lambda _: None,
         background: bool = True,
@@ -72,7 +75,10 @@ class Store:
         self.clock = clock or Clock()
         self.counters = Counters()
         self.recent: deque[Batch] = deque()
-        self._notify = notify
+        self._tags = tags
+        self._told = notify
+        self.problems: deque[str] = deque(maxlen=PROBLEMS)
+        """What was lost or damaged, in words; the newest last."""
         self._background = background
         self._catalogue = Catalogue(
             settings.folder, str(self.clock.boot), self.clock.boottime(), self.clock.wall()
@@ -96,13 +102,13 @@ class Store:
 
     # what the watch calls
 
-    def append(self, batch: Batch, tagged: Tagged | None = None, tags: Sequence[str] = ()) -> None:
-        """Keep a batch. `tags` are the names of the tags in `tagged`."""
+    def append(self, batch: Batch, tagged: Tagged | None = None) -> None:
+        """Keep a batch."""
         if not len(batch):
             return
         self.counters.appended += len(batch)
         self._remember(batch)
-        item = (batch, tag_symbols(batch, tagged, tags))
+        item = (batch, tag_symbols(batch, tagged, self._tags))
         if not self._background:
             self._write(*item)
             return
@@ -113,6 +119,18 @@ class Store:
             self._queue.append(item)
             self._waiting += len(batch)
             self._wake.notify()
+
+    @property
+    def events(self) -> int:
+        """That are kept."""
+        open_now = self._journal.count if self._journal is not None else 0
+        return open_now + sum(entry.events for entry in self._catalogue.listing.segments)
+
+    @property
+    def bytes(self) -> int:
+        """On disk."""
+        open_now = self._journal.size if self._journal is not None else 0
+        return open_now + self._catalogue.size()
 
     def tick(self) -> None:
         """What time asks for, where there is no thread for it: once a second or so."""
@@ -245,7 +263,8 @@ class Store:
                 self.counters.torn_bytes += content.torn
                 self._catalogue.count(torn_bytes=content.torn)
                 self._notify(
-                    f"{path} ended in the middle of a record: {content.torn} bytes after {content.size} are cut off"
+                    f"{path} ended in the middle of a record: "
+                    f"{content.torn} bytes after {content.size} are cut off"
                 )
             if content.events:
                 self._with_room(
@@ -279,6 +298,10 @@ class Store:
         setattr(self.counters, counter, getattr(self.counters, counter) + events)
         self._catalogue.count(**{counter: events})
         self._notify(f"{events} events lost: {why}")
+
+    def _notify(self, text: str) -> None:
+        self.problems.append(text)
+        self._told(text)
 
     def _remember(self, batch: Batch) -> None:
         self.recent.append(batch)

@@ -7,6 +7,11 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from typing import Final
+
+OVERFLOW_TEXT: Final = "\\overflow"
+LOST_TEXT: Final = "\\lost"
+"""What stands for a string that the watch could not keep, or that did not arrive. No string is written so."""
 
 _WRITTEN = re.compile(rb"\\x([0-9a-f]{2})")
 _BACKSLASH = "\\x5c"
