@@ -83,7 +83,9 @@ class Flag(enum.IntFlag):
     EXE_DELETED = 1 << 7
     """The program's file has no name any more, or never had one (memfd)."""
     THREAD = 1 << 8
-    """fork: a thread of the same process."""
+    """fork: a thread of the same process; exit: the process goes on."""
+    GIVEN = 1 << 9
+    """`path` is as the caller wrote it, joined to its folder: symbolic links and dots were not followed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +144,7 @@ FIELDS: Final = (
 
 DETAILS: Final = {
     Type.EXEC: "number of arguments",
-    Type.FORK: "clone flags, low 32 bits",
+    Type.FORK: "clone flags, as far as they show in the child (vfork does not)",
     Type.EXIT: "exit code as wait has it: status << 8 | signal",
     Type.CREDENTIALS: "the effective user before; `uid` is the one after",
     Type.LOGIN: "the login user before; `login_uid` is the one after",

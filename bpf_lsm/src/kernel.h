@@ -43,6 +43,7 @@ struct hlist_bl_node {
 
 struct qstr {
 	__u32 hash;
+	__u32 len;
 	const unsigned char *name;
 } KERNEL_TYPE;
 
@@ -109,11 +110,14 @@ struct file {
 	fmode_t f_mode;
 	unsigned int f_flags;
 	struct inode *f_inode;
+	void *private_data;
 	struct path f_path;
 } KERNEL_TYPE;
 
 struct mm_struct {
 	struct file *exe_file;
+	unsigned long arg_start;
+	unsigned long arg_end;
 } KERNEL_TYPE;
 
 struct vm_area_struct {
@@ -125,19 +129,58 @@ struct vm_area_struct {
 
 struct cred {
 	kuid_t uid;
+	kuid_t suid;
+	kuid_t euid;
+	__u64 cap_effective; /* two words until 6.3, in the same order on a little-endian machine */
 } KERNEL_TYPE;
 
-struct pid;
+struct pid_namespace {
+	struct task_struct *child_reaper;
+} KERNEL_TYPE;
+
+struct upid {
+	int nr;
+	struct pid_namespace *ns;
+} KERNEL_TYPE;
+
+struct pid {
+	unsigned int level;
+	struct upid numbers[1];
+} KERNEL_TYPE;
 
 struct signal_struct {
+	atomic_t live;
 	struct pid *pids[4];
 } KERNEL_TYPE;
 
 struct nsproxy {
+	struct uts_namespace *uts_ns;
+	struct ipc_namespace *ipc_ns;
 	struct mnt_namespace *mnt_ns;
+	struct pid_namespace *pid_ns_for_children;
+	struct net *net_ns;
+	struct cgroup_namespace *cgroup_ns;
+} KERNEL_TYPE;
+
+struct fdtable {
+	unsigned int max_fds;
+	struct file **fd;
+} KERNEL_TYPE;
+
+struct files_struct {
+	struct fdtable *fdt;
+} KERNEL_TYPE;
+
+struct fs_struct {
+	struct path pwd;
+} KERNEL_TYPE;
+
+struct thread_info {
+	__u32 status;
 } KERNEL_TYPE;
 
 struct task_struct {
+	struct thread_info thread_info;
 	unsigned int flags;
 	int pid;
 	int tgid;
@@ -146,9 +189,15 @@ struct task_struct {
 	struct mm_struct *mm;
 	struct pid *thread_pid;
 	struct signal_struct *signal;
+	const struct cred *real_cred;
 	const struct cred *cred;
 	kuid_t loginuid;
+	struct fs_struct *fs;
+	struct files_struct *files;
 	struct nsproxy *nsproxy;
+	void *sighand;
+	int exit_code;
+	__u64 start_boottime;
 	char comm[16];
 } KERNEL_TYPE;
 
@@ -160,6 +209,9 @@ struct proc_inode {
 struct linux_binprm {
 	struct file *file;
 	int unsafe;
+	int argc;
+	const char *filename;
+	const char *interp;
 } KERNEL_TYPE;
 
 struct renamedata {
@@ -178,10 +230,11 @@ struct in6_addr {
 struct sock_common {
 	unsigned short skc_family;
 	__u16 skc_num;
+	__be16 skc_dport;
+	__be32 skc_daddr;
 	__be32 skc_rcv_saddr;
-	struct {
-		__u8 bytes[16];
-	} skc_v6_rcv_saddr;
+	struct in6_addr skc_v6_daddr;
+	struct in6_addr skc_v6_rcv_saddr;
 } KERNEL_TYPE;
 
 struct sock {
@@ -266,6 +319,7 @@ struct user_namespace;
 #define O_ACCMODE 00000003
 #define O_WRONLY 00000001
 #define O_RDWR 00000002
+#define O_CREAT 00000100
 #define O_TRUNC 00001000
 #define O_APPEND 00002000
 #define O_TMPFILE_BIT 020000000

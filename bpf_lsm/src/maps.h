@@ -8,6 +8,7 @@
 #include "kernel.h"
 #include "event.h"
 #include "image.h"
+#include "label.h"
 
 #define MAX_RULES 65536
 #define MAX_ROWS 4096
@@ -65,32 +66,6 @@ struct {
 	__type(key, struct digest);
 	__type(value, struct credential);
 } catalogue SEC(".maps");
-
-/* Who a task is. Created at task_alloc (copied) or by the task iterator; no memory: the fork fails. */
-enum label_flag {
-	LABEL_ADOPTED = 1 << 0, /* was there before us: taken from its executable by the iterator */
-	LABEL_EXECING = 1 << 1, /* between check and commit of an exec */
-	LABEL_SELF = 1 << 2, /* the exec in progress keeps the identity */
-	LABEL_SCRIPT = 1 << 3,
-	LABEL_KERNEL = 1 << 4,
-};
-
-struct label {
-	__u64 identity; /* 0: unidentified */
-	__u64 generation; /* of the image that row, watch and row_flags were taken from */
-	__u32 row;
-	__u32 watch;
-	__u32 row_flags;
-	__u32 flags; /* enum label_flag */
-	__u64 pending; /* identity that the exec in progress will give */
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, int);
-	__type(value, struct label);
-} labels SEC(".maps");
 
 /* Where a path walk stands; path.h. Addresses are kept as numbers: they are only compared and probed. */
 struct walk {

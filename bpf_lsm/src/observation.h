@@ -49,6 +49,7 @@ enum observation_flag {
 	WATCH_ADOPTED = 64,
 	WATCH_EXE_DELETED = 128,
 	WATCH_THREAD = 256,
+	WATCH_GIVEN = 512,
 };
 
 enum observation_tally {
