@@ -21,7 +21,8 @@ from bpf_lsm import libbpf
 from bpf_lsm.errors import GateError, KernelError, LoadError
 from bpf_lsm.kernel_map import Shape, info
 
-_VERIFIED_INSNS: Final = 216  # offset in struct bpf_prog_info
+_RECURSION_MISSES: Final = 208  # offsets in struct bpf_prog_info
+_VERIFIED_INSNS: Final = 216
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +178,12 @@ class BpfObject:
         while handle := library.bpf_object__next_map(self._handle, handle):
             found.append(ObjectMap(handle, library.bpf_map__name(handle).decode()))
         return found
+
+
+def missed(program: int) -> int:
+    """How often the kernel passed a program over because it ran already on that processor (preempted)."""
+    low, high = info(program, _RECURSION_MISSES + 8)[_RECURSION_MISSES // 4 :]
+    return low | high << 32
 
 
 @contextmanager

@@ -14,9 +14,10 @@ import select
 import struct
 import threading
 import time
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bpf_lsm.events import Batch, gather
 from bpf_lsm.kernel_map import KernelMap
@@ -55,11 +56,21 @@ class Ring:
         self._producer.close()
 
     @property
+    def written(self) -> int:
+        """Up to where the programs have taken room, in bytes since the ring was made."""
+        position: int = _POSITION.unpack_from(self._producer)[0]
+        return position
+
+    @property
+    def consumed(self) -> int:
+        """Up to where it was read."""
+        position: int = _POSITION.unpack_from(self._consumer)[0]
+        return position
+
+    @property
     def waiting(self) -> int:
         """Bytes that the programs have written and nobody has read."""
-        written: int = _POSITION.unpack_from(self._producer)[0]
-        read: int = _POSITION.unpack_from(self._consumer)[0]
-        return written - read
+        return self.written - self.consumed
 
     def read(self, timeout: float | None = 0) -> list[bytes]:
         """The records that are there; if none, those that come within `timeout` seconds (None: wait)."""
@@ -83,8 +94,7 @@ class Ring:
 
     def _drain(self) -> tuple[bytes, list[int], list[int]]:
         """Copy out every complete record and give its room back."""
-        begin: int = _POSITION.unpack_from(self._consumer)[0]
-        end: int = _POSITION.unpack_from(self._producer)[0]
+        begin, end = self.consumed, self.written
         if begin == end:
             return b"", [], []
         _fence()
@@ -107,6 +117,60 @@ class Ring:
         _fence()
         _POSITION.pack_into(self._consumer, 0, begin + at)
         return heap, starts, sizes
+
+
+class RowRing(Ring):
+    """A ring whose records all have the size of one dtype: read as an array, without a look at each."""
+
+    def __init__(self, ring: KernelMap, dtype: np.dtype[Any]) -> None:
+        super().__init__(ring)
+        self.dtype = dtype
+        self.stride = dtype.itemsize + _HEADER
+        self.malformed = 0
+        """Records of another size, which were passed over."""
+        assert self.stride % 8 == 0
+
+    def rows(self, until: int) -> NDArray[Any]:
+        """Copy out the complete records that begin before the position `until`, and give their room back."""
+        with self._reading:
+            begin = self.consumed
+            count = max(0, until - begin) // self.stride
+            if count == 0:
+                return self._odd(begin, until) if until > begin else np.empty(0, self.dtype)
+            _fence()
+            base = self._data + begin % self.size
+            headers = np.ndarray((count,), "<u4", self._producer, base, (self.stride,))
+            odd = np.flatnonzero(headers != self.dtype.itemsize)
+            if len(odd):
+                count = int(odd[0])
+            rows = np.ndarray((count,), self.dtype, self._producer, base + _HEADER, (self.stride,)).copy()
+            del headers
+            _fence()
+            at = begin + count * self.stride
+            _POSITION.pack_into(self._consumer, 0, at)
+            if len(odd) and at < until:
+                rest = self._odd(at, until)
+                return np.concatenate([rows, rest]) if len(rest) else rows
+            return rows
+
+    def _odd(self, at: int, until: int) -> NDArray[Any]:
+        """From a record that is still written, was discarded or has another size: one by one."""
+        rows: list[bytes] = []
+        while at < until:
+            start = self._data + at % self.size
+            length: int = _LENGTH.unpack_from(self._producer, start)[0]
+            _fence()
+            if length & _BUSY:
+                break
+            size = length & ~_DISCARD
+            if length == self.dtype.itemsize:
+                rows.append(self._producer[start + _HEADER : start + _HEADER + size])
+            elif length == size:
+                self.malformed += 1
+            at += (size + _HEADER + 7) & ~7
+        _fence()
+        _POSITION.pack_into(self._consumer, 0, at)
+        return np.frombuffer(b"".join(rows), self.dtype)
 
 
 _ORDERED: Final = platform.machine() in {"x86_64", "AMD64", "i686", "s390x"}
