@@ -139,6 +139,7 @@ class LabelFlag(enum.IntFlag):
     SELF = 4
     SCRIPT = 8
     KERNEL = 16
+    SESSION = 32
 
 
 class OwnKind(enum.IntEnum):
@@ -211,6 +212,10 @@ LABEL: Final = np.dtype(
         ("row_flags", "<u4"),
         ("flags", "<u4"),
         ("pending", "<u8"),
+        ("session", "<u8"),
+        ("digest", "<u8"),
+        ("login_uid", "<u4"),
+        ("reserved", "<u4"),
     ]
 )
 

@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
-from bpf_lsm import probe
-from bpf_lsm.errors import GateError
+from bpf_lsm.bpf_object import BpfObject
+from bpf_lsm.errors import LoadError
 
-COMMON: Final = ("watch_fork", "watch_exec", "watch_exit", "watch_signal")
 ADOPTERS: Final = ("adopt_arguments", "adopt_program")
-OPTIONAL: Final = {"watch_module": "kernel modules: this kernel has no tracepoint for them"}
-CALLS: Final = ("watch_calls",)
+COMMON: Final = ("watch_fork", "watch_exec", "watch_exit", "watch_signal", *ADOPTERS)
+"""What cannot be done without."""
 
-CALLS_MISS: Final = (
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """One thing that is to be seen, and the sets of programs that show it, the best one first."""
+
+    what: str
+    """What is not seen if the kernel takes none of them."""
+    choices: tuple[tuple[str, ...], ...]
+
+
+MODULES: Final = Want("kernel modules: this kernel has no tracepoint for them", (("watch_module",),))
+
+TRACEPOINTS: Final = (Want("", (("watch_calls",),)), MODULES)
+TRACEPOINTS_MISS: Final = (
     "io_uring: what is done through it has no system call",
     "paths of files that were not opened are as the caller wrote them (flag given), read after the call",
     "inodes of files that were deleted, renamed, linked or whose mode was changed by name",
     "sendmmsg: of the messages the first is looked at",
-    "ptrace: requests of the kernel's own (/proc/PID/mem) are not seen",
+    "ptrace: ways to another process's memory that need no call of their own (/proc/PID/mem)",
 )
 """What the set for tracepoints does not see, on any kernel."""
 
@@ -35,16 +48,68 @@ class Source:
     """What is not seen, each as a sentence."""
 
 
-def choose(path: Path, *, prefer_functions: bool = True, log_path: Path | None = None) -> Source:
-    """Ask the kernel. GateError: it takes not even the programs on tracepoints."""
-    verdicts = {one.program: one for one in probe.programs(path, log_path=log_path)}
-    wanted = (*COMMON, *CALLS, *ADOPTERS)
-    for name in wanted:
-        if not verdicts[name].loadable:
-            raise GateError(
-                f"the watch cannot run here: {name}: {verdicts[name].reason}",
-                hint="it needs root, BTF and a kernel of 6.1 or newer",
-            )
-    optional = tuple(name for name in OPTIONAL if verdicts[name].loadable)
-    missing = tuple(text for name, text in OPTIONAL.items() if not verdicts[name].loadable)
-    return Source("tracepoints", (*COMMON, *optional, *CALLS, *ADOPTERS), (*missing, *CALLS_MISS))
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What is tried next: for each want the place of the choice that is not refused yet."""
+
+    name: str
+    wants: tuple[Want, ...]
+    miss: tuple[str, ...] = ()
+    at: tuple[int, ...] = field(default=())
+
+    def source(self) -> Source:
+        programs = dict.fromkeys(COMMON)
+        missing = []
+        for want, at in zip(self.wants, self.at, strict=True):
+            if at < len(want.choices):
+                programs |= dict.fromkeys(want.choices[at])
+            else:
+                missing.append(want.what)
+        return Source(self.name, tuple(programs), (*missing, *self.miss))
+
+    def without(self, program: str) -> Self | None:
+        """The next best plan that does not need this program; None if there is none."""
+        at = [
+            place + (place < len(want.choices) and program in want.choices[place])
+            for want, place in zip(self.wants, self.at, strict=True)
+        ]
+        spent = [want for want, place in zip(self.wants, at, strict=True) if place == len(want.choices)]
+        return None if not all(want.what for want in spent) or tuple(at) == self.at else replace(self, at=tuple(at))
+
+
+def load(
+    path: Path,
+    prepare: Callable[[BpfObject], None],
+    *,
+    prefer_functions: bool = True,
+    log_path: Path | None = None,
+) -> tuple[BpfObject, Source]:
+    """Load the best set that this kernel takes; the object is open. `prepare` adjusts it before each try.
+
+    GateError: it takes not even the programs on tracepoints.
+    """
+    plans = [_plan("tracepoints", TRACEPOINTS, TRACEPOINTS_MISS)]
+    plan = plans.pop()
+    while True:
+        source = plan.source()
+        opened = BpfObject(path)
+        try:
+            prepare(opened)
+            for program in opened.programs.values():
+                program.autoload(program.name in source.programs)
+            opened.load(log_path)
+            return opened, source
+        except LoadError as error:
+            opened.close()
+            following = plan.without(error.program)
+            if following is None and not plans:
+                error.hint = "the watch needs root, BTF and a kernel of 6.1 or newer"
+                raise
+            plan = following or plans.pop()
+        except BaseException:
+            opened.close()
+            raise
+
+
+def _plan(name: str, wants: tuple[Want, ...], miss: tuple[str, ...] = ()) -> _Plan:
+    return _Plan(name, wants, miss, (0,) * len(wants))

@@ -16,7 +16,7 @@ from bpf_lsm.layout import LABEL, LabelFlag, kernel_device
 _FILE_KEY: Final = struct.Struct("=QQ")
 _NUMBER: Final = struct.Struct("=I")
 _IDENTITY: Final = struct.Struct("=Q")
-_LABEL: Final = struct.Struct("=QQIIIIQ")
+_LABEL: Final = struct.Struct("=QQIIIIQQQII")
 _ROUNDS: Final = 16
 
 assert _LABEL.size == LABEL.itemsize
@@ -30,6 +30,8 @@ class Label:
     """0: unidentified."""
     row: int
     flags: LabelFlag
+    session: int = 0
+    """The lineage that events are joined on; 0: not known."""
 
 
 def adopt(
@@ -72,8 +74,8 @@ def label_of(labels: KernelMap, pid: int) -> Label | None:
         os.close(descriptor)
     if value is None:
         return None
-    identity, _, row, _, _, flags, _ = _LABEL.unpack(value)
-    return Label(identity, row, LabelFlag(flags))
+    identity, _, row, _, _, flags, _, session, *_ = _LABEL.unpack(value)
+    return Label(identity, row, LabelFlag(flags), session)
 
 
 def _labelled(said: bytes) -> int:

@@ -12,7 +12,7 @@ import os
 import select
 import time
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from bpf_lsm import bpf_object, libbpf, sources, watch_lists
 from bpf_lsm.bpf_object import BpfObject
 from bpf_lsm.collection import BREAKER_WINDOW, CONTROL, TALLIES, TYPES, Meter
-from bpf_lsm.errors import GateError
 from bpf_lsm.grace import Grace
 from bpf_lsm.kernel_map import KernelMap
 from bpf_lsm.observation import OBSERVATION, STRING, STRING_FIRST, Raw, Tally, Type
@@ -92,7 +91,7 @@ class Counters:
 class Watch:
     """The loaded programs. They are gone with this object or its process; nothing is pinned."""
 
-    def __init__(self, source: Source, maps: dict[str, int], programs: dict[str, int], labels: bool) -> None:
+    def __init__(self, source: Source, maps: dict[str, int], programs: dict[str, int]) -> None:
         """Use load()."""
         self.source = source
         """Which set of programs it is, and what that does not see."""
@@ -107,7 +106,7 @@ class Watch:
         self._poll.register(self._observations, select.POLLIN)
         self._grace = Grace()
         self._malformed = 0
-        self._gate_labels = labels
+        self._reads: frozenset[bytes] = frozenset()
         self.renumbered = 0
         """How often the numbers of strings began anew."""
         self.types: frozenset[Type] = frozenset(Type) - {Type.DENIAL, Type.WOULD_DENY}
@@ -121,7 +120,7 @@ class Watch:
         *,
         prefer_functions: bool = True,
         labels: int | None = None,
-        sizes: Sizes = Sizes(),  # noqa: B008 - frozen
+        sizes: Sizes = Sizes(),
         log_path: Path | None = None,
     ) -> Self:
         """Load the set for functions of the kernel, or where that is refused the one for tracepoints.
@@ -129,28 +128,23 @@ class Watch:
         `labels`: a descriptor of the running gate's map of that name; without it nobody has an identity and
         the watch counts sessions itself.
         """
-        source = sources.choose(object_path, prefer_functions=prefer_functions, log_path=log_path)
         slots = SCRATCH_SLOTS_PER_CPU * (os.cpu_count() or 1)
-        maps: dict[str, int] = {}
-        programs: dict[str, int] = {}
-        with BpfObject(object_path) as opened:
+
+        def prepare(opened: BpfObject) -> None:
             opened.set_constant("own_labels", labels is None)
             opened.set_constant("scratch_slots", slots)
-            opened.maps["scratches"].resize(max_entries=slots)
-            opened.maps["observations"].resize(max_entries=sizes.observations)
-            opened.maps["strings"].resize(max_entries=sizes.strings)
-            opened.maps["numbers"].resize(max_entries=sizes.numbers)
-            opened.maps["sessions"].resize(max_entries=sizes.sessions)
+            for name, entries in (("watch_scratches", slots), *asdict(sizes).items()):
+                opened.maps[name].resize(max_entries=entries)
             if labels is not None:
                 opened.maps["labels"].reuse(labels)
-            for program in opened.programs.values():
-                program.autoload(program.name in source.programs)
-            opened.load(log_path)
-            for entry in opened.maps.values():
-                maps[entry.name] = entry.fd
-            for name in source.programs:
-                programs[name] = opened.programs[name].fd
-            watch = cls(source, maps, programs, labels is not None)
+
+        opened, source = sources.load(
+            object_path, prepare, prefer_functions=prefer_functions, log_path=log_path
+        )
+        with opened:
+            maps = {entry.name: entry.fd for entry in opened.maps.values()}
+            programs = {name: opened.programs[name].fd for name in source.programs}
+            watch = cls(source, maps, programs)
             try:
                 for name in source.programs:
                     if opened.programs[name].attachable:
@@ -177,7 +171,7 @@ class Watch:
         self.set_types(self.types)
 
     def _adopt(self) -> None:
-        for name in ("adopt_arguments", "adopt_program"):
+        for name in sources.ADOPTERS:
             libbpf.read_iterator(self._programs[name])
 
     def close(self) -> None:
@@ -251,6 +245,7 @@ class Watch:
     def watch_reads(self, paths: Collection[bytes]) -> None:
         """Record the opens for reading of these, and of no others: a path, `name` for files of that name
         anywhere, or with a slash at its end the files right in a folder (`/etc/ssl/private/`, `.ssh/`)."""
+        self._reads = frozenset(paths)
         control = self._control[0]
         key = (int(control["key"][0]), int(control["key"][1]))
         rows = watch_lists.read_rows(paths, key)
@@ -324,11 +319,9 @@ class Watch:
         before, and all that was written is read, the low numbers are free. Nothing is lost meanwhile.
         """
         control = self._control[0]
-        reads = int(control["reads"])
-        if reads:
-            raise GateError("renumber() with watched reads is not possible")
         control["key"] = np.frombuffer(os.urandom(16), "<u8")
         control["strings_epoch"] += 1
+        self.watch_reads(self._reads)
         self._grace.wait()
         until = self._observations.written
         parts = [self._drain()]

@@ -9,6 +9,7 @@
  * | touch_tree      | (syscall) voids cached classes: the mount tree changed                |
  * | adopt           | (iter/task) labels the processes that were there before us            |
  */
+#include "session.h"
 #include "subject.h"
 
 struct activate_args {
@@ -69,6 +70,7 @@ int adopt(struct bpf_iter__task *ctx)
 	if (!label)
 		return 0;
 	label->flags = LABEL_ADOPTED;
+	adopt_session(label, task);
 	tgid = task->tgid;
 	identity = bpf_map_lookup_elem(&adoption_by_pid, &tgid);
 	if (!identity) {

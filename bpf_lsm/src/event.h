@@ -85,7 +85,7 @@ struct event {
 	__u64 generation;
 	__u64 subject; /* identity of the task */
 	__u64 target; /* identity of the other task, or of the program that is executed */
-	__u64 session; /* reserved for the watch */
+	__u64 session; /* the lineage that events are joined on: session.h */
 	__u64 cgroup;
 	__u64 inode;
 	__u32 device; /* kernel dev_t: major << 20 | minor */

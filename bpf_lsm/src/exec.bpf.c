@@ -16,9 +16,10 @@
  */
 #include "access.h"
 #include "content.h"
+#include "session.h"
 
 SEC("lsm/task_alloc")
-int BPF_PROG(task_alloc, struct task_struct *task)
+int BPF_PROG(task_alloc, struct task_struct *task, unsigned long clone_flags)
 {
 	struct task_struct *parent_task = bpf_get_current_task_btf();
 	struct label *parent = label_of(parent_task);
@@ -37,6 +38,10 @@ int BPF_PROG(task_alloc, struct task_struct *task)
 	}
 	label->identity = parent->identity;
 	label->flags = parent->flags & (LABEL_ADOPTED | LABEL_KERNEL | LABEL_SCRIPT);
+	label->digest = parent->digest;
+	notice_login(parent, parent_task);
+	inherit_session(label, parent, parent_task, clone_flags & CLONE_THREAD,
+			makes_pid_namespace(parent_task, clone_flags));
 	return 0;
 }
 
@@ -142,6 +147,8 @@ int BPF_PROG(bprm_committed_creds, struct linux_binprm *bprm)
 	label->pending = 0;
 	label->generation = 0;
 	label->flags &= ~(LABEL_ADOPTED | LABEL_KERNEL | LABEL_SELF | LABEL_EXECING);
+	label->digest = short_digest(bprm->file->f_inode);
+	notice_login(label, task);
 
 	image = image_of(active_slot(switches));
 	scratch = get_scratch();
@@ -155,6 +162,7 @@ int BPF_PROG(bprm_committed_creds, struct linux_binprm *bprm)
 	event->generation = image->generation;
 	event->subject = label->identity;
 	event->target = before;
+	event->session = label->session;
 	event->cgroup = bpf_get_current_cgroup_id();
 	event->pid = task->tgid;
 	event->tid = task->pid;

@@ -18,6 +18,7 @@
 
 #define NO_LOGIN 0xffffffff
 #define MAX_ANCESTORS 256
+#define CLONE_THREAD 0x00010000
 #define CLONE_NEWPID 0x20000000
 
 /*

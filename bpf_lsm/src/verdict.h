@@ -7,6 +7,7 @@
 #define MENSHEN_VERDICT_H
 
 #include "path.h"
+#include "session.h"
 #include "subject.h"
 
 #define NO_RIGHT 255
@@ -104,6 +105,10 @@ static __noinline int report(struct attempt *attempt, struct dentry *name, const
 	event->generation = image->generation;
 	event->subject = label ? label->identity : 0;
 	event->target = attempt->target;
+	if (label) {
+		notice_login(label, task);
+		event->session = label->session;
+	}
 	event->cgroup = bpf_get_current_cgroup_id();
 	event->pid = task->tgid;
 	event->tid = task->pid;

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bpf_lsm import generate, layout, observation, slots
+from bpf_lsm import collection, generate, layout, observation, slots
 from bpf_lsm.btf import Btf, Struct
 from policies import image
 from tests.unit.bpf_lsm.compiling import OBJECT, SOURCES, build
@@ -21,7 +21,10 @@ IMAGE_STRUCTS = {
     "image_identity": image.IDENTITY,
     "image_cell": image.CELL,
 }
-WATCH_STRUCTS = {"observation": observation.OBSERVATION, "string_record": observation.STRING}
+WATCH_STRUCTS = collection.STRUCTS | {
+    "observation": observation.OBSERVATION,
+    "string_record": observation.STRING,
+}
 STRUCTS = layout.STRUCTS | IMAGE_STRUCTS | WATCH_STRUCTS
 
 # C enumeration -> (Python enumeration, the prefix in C, members that only C has)
@@ -38,6 +41,7 @@ ENUMS: dict[str, tuple[type[enum.IntEnum] | type[enum.IntFlag], str, set[str]]] 
     "observation_type": (observation.Type, "WATCH_", set()),
     "observation_flag": (observation.Flag, "WATCH_", set()),
     "observation_tally": (observation.Tally, "TALLY_", set()),
+    "watch_meter": (collection.Meter, "METER_", {"METER_COUNT"}),
 }
 
 CONSTANTS = {
@@ -54,6 +58,9 @@ CONSTANTS = {
     "ROW_UNIDENTIFIED": image.ROW_UNIDENTIFIED,
     "ROW_FIRST": image.ROW_FIRST,
     "EVENT_PATH_MAX": layout.PATH_MAX,
+    "READ_WORDS": collection.READ_WORDS,
+    "EXE_KEY_BYTES": collection.EXE_KEY_BYTES,
+    "WATCH_TYPES": collection.TYPES,
 }
 
 
@@ -67,6 +74,7 @@ def compiled(sources: Path, folder: Path) -> Btf:
     lines = [
         '#include "maps.h"',
         '#include "observation.h"',
+        '#include "watch/maps.h"',
         "enum constants {",
         *(f"CONST_{name} = {name}," for name in CONSTANTS),
         "};",
@@ -131,10 +139,14 @@ def test_what_is_made_from_the_definition_of_events_is_up_to_date(path: Path) ->
     assert path.read_text() == generate.OUTPUTS[path](), "python -m bpf_lsm.generate"
 
 
-@pytest.mark.skipif(not OBJECT.exists(), reason="the object is not built: make objects")
-def test_the_object_has_the_layouts_that_we_use() -> None:
-    there = Btf(OBJECT).structs()
-    assert set(layout.STRUCTS) <= set(there)
+@pytest.mark.parametrize(
+    ("file", "structs"), [(OBJECT, layout.STRUCTS), (OBJECT.with_name("watch.bpf.o"), collection.STRUCTS)]
+)
+def test_an_object_has_the_layouts_that_we_use(file: Path, structs: dict[str, object]) -> None:
+    if not file.exists():
+        pytest.skip("the object is not built: make bpf")
+    there = Btf(file).structs()
+    assert set(structs) <= set(there)
     assert [text for name in STRUCTS if name in there for text in differences(name, there[name])] == []
 
 
@@ -156,6 +168,8 @@ MOVES = [
     ("event.h", "\tchar comm[16];", "\tchar comm[8];\n\tchar more[8];", "event"),
     ("image.h", "\t__u64 special_enforce;", "\t__u32 special_enforce;\n\t__u32 hole;", "image_row"),
     ("maps.h", "\t__u64 epoch;", "\t__u64 epochs;", "control"),
+    ("label.h", "\t__u64 session;", "\t__u32 session;", "label"),
+    ("watch/maps.h", "\t__u64 vital[2];", "\t__u64 vital[3];", "watch_control"),
 ]
 
 

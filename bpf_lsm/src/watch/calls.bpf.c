@@ -205,8 +205,9 @@ static __noinline int call_trace(struct arguments *call, __u32 target)
 /* Commands of bpf() that bring code into the kernel or put it in its place. */
 static __always_inline bool is_load(__u32 command)
 {
-	return command == 5 /* PROG_LOAD */ || command == 8 /* PROG_ATTACH */ || command == 17 /* RAW_TRACEPOINT_OPEN */ ||
-	       command == 28 /* LINK_CREATE */ || command == 29 /* LINK_UPDATE */;
+	return command == 5 /* PROG_LOAD */ || command == 8 /* PROG_ATTACH */ ||
+	       command == 17 /* RAW_TRACEPOINT_OPEN */ || command == 28 /* LINK_CREATE */ ||
+	       command == 29 /* LINK_UPDATE */;
 }
 
 static __noinline int call_plain(struct arguments *call, __u32 type, __u32 detail)

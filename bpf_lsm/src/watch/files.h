@@ -112,7 +112,7 @@ static __always_inline bool is_watched_read(__u64 dentry)
 		meter(METER_NO_MEMORY);
 		return true; /* rather one too many */
 	}
-	scratch = bpf_map_lookup_elem(&scratches, &slot);
+	scratch = bpf_map_lookup_elem(&watch_scratches, &slot);
 	if (!scratch)
 		return true;
 	listed = is_listed(scratch, dentry);

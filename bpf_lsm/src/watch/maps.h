@@ -17,7 +17,7 @@
 
 /* 1: no gate is loaded, the labels are the watch's own. Otherwise they are only read. */
 const volatile __u32 own_labels = 1;
-/* Of the map scratches; the loader sets both. */
+/* Of the map watch_scratches; the loader sets both. */
 const volatile __u32 scratch_slots = 16;
 
 /* A token bucket of one type of event, kept as the time at which it would be full again. */
@@ -254,7 +254,7 @@ struct {
 	__uint(max_entries, 16);
 	__type(key, __u32);
 	__type(value, struct watch_scratch);
-} scratches SEC(".maps");
+} watch_scratches SEC(".maps");
 
 static __always_inline void meter(enum watch_meter which)
 {

@@ -153,7 +153,8 @@ __noinline int write_path(struct watch_scratch *scratch, __u64 address, __u32 en
 	struct dentry *dentry = (void *)address;
 	struct watch_walk *walk;
 	void *hashed = NULL;
-	__u32 at;
+	__u32 at, length, size = 0;
+	__u64 name = 0;
 
 	if (!scratch || !control || !address || end > TEXT_SIZE || end < 2 * TEXT_HEAD)
 		return end;
@@ -170,9 +171,18 @@ __noinline int write_path(struct watch_scratch *scratch, __u64 address, __u32 en
 	if (!walk->done)
 		walk->flags |= WATCH_PATH_UNRESOLVED;
 	at = walk->at;
-	if (at == end && walk->done && at > TEXT_HEAD && at <= TEXT_SIZE) {
-		at--;
+	if (at == end && walk->done) {
+		at = end - 1;
 		scratch->text[at] = '/';
+	} else if (at == end) { /* a memfd: a name and no path */
+		bpf_core_read(&name, sizeof(name), &dentry->d_name.name);
+		bpf_core_read(&size, sizeof(size), &dentry->d_name.len);
+		length = size & 255;
+		barrier_var(length);
+		if (length > 255 || end < TEXT_HEAD + 256)
+			return end;
+		at = end - length;
+		bpf_probe_read_kernel(&scratch->text[at], length, (void *)name);
 	}
 	return at;
 }

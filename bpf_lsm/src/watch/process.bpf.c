@@ -17,7 +17,6 @@
 #define CLONE_FS 0x00000200
 #define CLONE_FILES 0x00000400
 #define CLONE_SIGHAND 0x00000800
-#define CLONE_THREAD 0x00010000
 #define CLONE_NEWNS 0x00020000
 #define CLONE_NEWCGROUP 0x02000000
 #define CLONE_NEWUTS 0x04000000
@@ -102,7 +101,7 @@ int BPF_PROG(watch_fork, struct task_struct *parent, struct task_struct *child)
 	scratch = begin(WATCH_FORK);
 	label = watch_label_of(task);
 	new = watch_label_of(child);
-	if (label && new && !(new->flags & LABEL_SESSION))
+	if (label && new && !(new->flags &LABEL_SESSION))
 		inherit_session(new, label, task, is_thread, is_first_of_namespace(child));
 	mine = bpf_task_storage_get(&watched, task, 0, 0);
 	if (mine && mine->known) {
@@ -237,7 +236,7 @@ int adopt_arguments(struct bpf_iter__task *ctx)
 	slot = take_slot();
 	if (slot >= scratch_slots)
 		return 0;
-	scratch = bpf_map_lookup_elem(&scratches, &slot);
+	scratch = bpf_map_lookup_elem(&watch_scratches, &slot);
 	if (!scratch)
 		return 0;
 	me->args = STRING_NONE;
@@ -277,7 +276,7 @@ int adopt_program(struct bpf_iter__task *ctx)
 	slot = take_slot();
 	if (slot >= scratch_slots)
 		return 0;
-	scratch = bpf_map_lookup_elem(&scratches, &slot);
+	scratch = bpf_map_lookup_elem(&watch_scratches, &slot);
 	if (!scratch)
 		return 0;
 	if (!me->known)

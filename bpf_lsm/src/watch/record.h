@@ -22,7 +22,7 @@ __noinline int take_slot(void)
 
 	for (__u32 i = 0; i < SLOT_TRIES; i++) {
 		__u32 key = (first + i) % scratch_slots;
-		struct watch_scratch *scratch = bpf_map_lookup_elem(&scratches, &key);
+		struct watch_scratch *scratch = bpf_map_lookup_elem(&watch_scratches, &key);
 
 		if (scratch && !__sync_lock_test_and_set(&scratch->taken, 1))
 			return key;
@@ -306,7 +306,7 @@ static __noinline struct watch_scratch *begin(__u32 type)
 	me = bpf_task_storage_get(&watched, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	slot = take_slot();
 	if (slot < scratch_slots)
-		scratch = bpf_map_lookup_elem(&scratches, &slot);
+		scratch = bpf_map_lookup_elem(&watch_scratches, &slot);
 	if (!me || !scratch) {
 		if (scratch)
 			give_back(scratch);

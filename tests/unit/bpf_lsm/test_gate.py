@@ -269,7 +269,7 @@ def test_a_failed_upgrade_changes_nothing(gate: Gate, objects: Objects) -> None:
 def test_an_upgrade_to_another_layout_is_refused(gate: Gate, objects: Objects, tmp_path: Path) -> None:
     sources = tmp_path / "src"
     sources.mkdir()
-    for header in SOURCES.iterdir():
+    for header in SOURCES.glob("*.[ch]"):
         (sources / header.name).write_bytes(header.read_bytes())
     maps = (sources / "maps.h").read_text()
     moved = maps.replace("\t__u64 denied;\n\t__u64 would_deny;", "\t__u64 would_deny;\n\t__u64 denied;")
@@ -499,9 +499,10 @@ def test_tasks_that_were_there_are_labelled_once(gate: Gate) -> None:
         assert labelled > 2
         mine, others = gate.label_of(os.getpid()), gate.label_of(other.pid)
         assert mine is not None
-        assert (mine.identity, mine.flags) == (42, LabelFlag.ADOPTED)
+        assert (mine.identity, mine.flags) == (42, LabelFlag.ADOPTED | LabelFlag.SESSION)
         assert others is not None
         assert others.identity == 43
+        assert mine.session == others.session != 0, "a lineage has one session"
         gate.adopt_tasks({(status.st_dev, status.st_ino): 44}, {})
         again = gate.label_of(os.getpid())
         assert again is not None
