@@ -74,7 +74,9 @@ class _Plan:
             for want, place in zip(self.wants, self.at, strict=True)
         ]
         spent = [want for want, place in zip(self.wants, at, strict=True) if place == len(want.choices)]
-        return None if not all(want.what for want in spent) or tuple(at) == self.at else replace(self, at=tuple(at))
+        if tuple(at) == self.at or not all(want.what for want in spent):
+            return None
+        return replace(self, at=tuple(at))
 
 
 def load(

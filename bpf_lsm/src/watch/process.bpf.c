@@ -176,13 +176,12 @@ int BPF_PROG(watch_signal, int number, struct kernel_siginfo *info, struct task_
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct watch_scratch *scratch;
 	struct label *mine, *its;
-	int code = SI_USER;
+	int code = 0;
 
-	if ((__u64)info == 1) /* SEND_SIG_PRIV: from the kernel */
+	if ((__u64)info <= 1) /* SEND_SIG_NOINFO, SEND_SIG_PRIV: from the kernel */
 		return 0;
-	if (info)
-		bpf_probe_read_kernel(&code, sizeof(code),
-				      (void *)info + bpf_core_field_offset(struct kernel_siginfo, si_code));
+	bpf_probe_read_kernel(&code, sizeof(code),
+			      (void *)info + bpf_core_field_offset(struct kernel_siginfo, si_code));
 	if (code != SI_USER && code != SI_QUEUE && code != SI_TKILL)
 		return 0;
 	mine = bpf_task_storage_get(&labels, task, 0, 0);

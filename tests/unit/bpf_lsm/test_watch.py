@@ -234,6 +234,7 @@ def test_a_list_of_reads_that_cannot_match_is_refused(watch: Watch, entry: bytes
 
 # What is left out
 
+
 def test_allow_lists_change_live_and_are_counted(
     watch: Watch, seen: Seen, generator: Path, tmp_path: Path
 ) -> None:
@@ -294,6 +295,7 @@ def test_a_type_that_is_not_collected_is_not_generated(
 
 # Limits
 
+
 def test_a_limit_lets_its_burst_through_and_counts_the_rest(
     watch: Watch, seen: Seen, generator: Path, tmp_path: Path
 ) -> None:
@@ -311,9 +313,7 @@ def test_a_limit_lets_its_burst_through_and_counts_the_rest(
     assert watch.gaps()[int(found["session"][0])] > 0
 
 
-def test_a_limit_gives_its_rate_over_time(
-    watch: Watch, seen: Seen, generator: Path, tmp_path: Path
-) -> None:
+def test_a_limit_gives_its_rate_over_time(watch: Watch, seen: Seen, generator: Path, tmp_path: Path) -> None:
     watch.set_limits({Type.MEMFD: Limit(rate=1000, burst=200)})
     with generating(generator, "memfd", 200_000, tmp_path) as go:
         seen.take()
@@ -356,6 +356,7 @@ def test_the_breaker_opens_under_a_flood_lets_what_is_vital_through_and_closes(
 
 
 # Losses
+
 
 def test_at_ten_times_the_capacity_every_record_is_counted(generator: Path, tmp_path: Path) -> None:
     with load(sizes=Sizes(observations=1 << 16)) as small:
@@ -405,6 +406,7 @@ def test_a_string_that_finds_no_room_is_counted_and_sent_with_the_next_record(tm
 
 
 # Strings
+
 
 def test_a_string_is_sent_once(watch: Watch, seen: Seen, tmp_path: Path) -> None:
     name = tmp_path.resolve() / "again-and-again"
