@@ -178,10 +178,11 @@ __noinline int write_path(struct watch_scratch *scratch, __u64 address, __u32 en
 		bpf_core_read(&name, sizeof(name), &dentry->d_name.name);
 		bpf_core_read(&size, sizeof(size), &dentry->d_name.len);
 		length = size & 255;
-		barrier_var(length);
-		if (length > 255 || end < TEXT_HEAD + 256)
-			return end;
 		at = end - length;
+		barrier_var(length);
+		barrier_var(at);
+		if (length > 255 || at < TEXT_HEAD || at > TEXT_SIZE)
+			return end;
 		bpf_probe_read_kernel(&scratch->text[at], length, (void *)name);
 	}
 	return at;

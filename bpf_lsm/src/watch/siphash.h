@@ -10,9 +10,7 @@
 
 struct siphash {
 	__u64 v0, v1, v2, v3;
-	struct watch_scratch *scratch;
-	__u32 at; /* of the next word in text */
-	__u32 reserved;
+	struct watch_scratch *scratch; /* `hashed` in it goes on: on the stack the verifier would count along */
 };
 
 #define ROTATE(x, by) ((x) << (by) | (x) >> (64 - (by)))
@@ -41,12 +39,12 @@ static __always_inline void sip_word(struct siphash *h, __u64 word)
 
 static long sip_step(__u32 i, struct siphash *h)
 {
-	__u32 at = h->at;
+	__u32 at = h->scratch->hashed;
 
 	if (at > TEXT_SIZE)
 		return 1;
 	sip_word(h, *(__u64 *)&h->scratch->text[at]);
-	h->at = at + 8;
+	h->scratch->hashed = at + 8;
 	return 0;
 }
 
@@ -60,15 +58,15 @@ static __always_inline void siphash(struct watch_scratch *scratch, __u32 at, __u
 		.v2 = key[0] ^ 0x6c7967656e657261ull,
 		.v3 = key[1] ^ 0x7465646279746573ull,
 		.scratch = scratch,
-		.at = at,
 	};
 	__u32 end = at + size;
 
 	if (end > TEXT_SIZE)
 		end = TEXT_SIZE;
 	*(__u64 *)&scratch->text[end] = 0;
+	scratch->hashed = at;
 	bpf_loop(size >> 3, sip_step, &h, 0);
-	at = h.at;
+	at = scratch->hashed;
 	if (at > TEXT_SIZE)
 		at = TEXT_SIZE;
 	sip_word(&h, *(__u64 *)&scratch->text[at] | (__u64)size << 56);
