@@ -242,7 +242,7 @@ struct watch_scratch {
 	__u32 cut; /* 1: something of the record was not kept whole */
 	__u64 number; /* see as_number() */
 	__u32 hashed; /* where the next word to be hashed is in text */
-	__u32 reserved;
+	__u32 slot; /* its own index */
 	struct observation record;
 	struct watch_walk walk;
 	__u64 dentries[MAX_COMPONENTS];

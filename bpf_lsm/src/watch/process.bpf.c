@@ -280,6 +280,7 @@ int adopt_program(struct bpf_iter__task *ctx)
 		return 0;
 	if (!me->known)
 		note_task(me, task);
+	scratch->slot = slot;
 	me->exe = me->comm = STRING_NONE;
 	cut = me->flags & WATCH_ARGS_CUT;
 	learn_exe(scratch, me, as_number(scratch, task->mm));

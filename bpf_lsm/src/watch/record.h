@@ -45,16 +45,17 @@ static __always_inline __u64 as_number(struct watch_scratch *scratch, const void
 /* What the allow list of programs says of the path that begins at text[at]. */
 static __always_inline void allow_by_exe(struct watch_scratch *scratch, struct watch_task *me, __u32 at)
 {
+	__u32 size = TEXT_SIZE - at, slot = scratch->slot;
+	struct watch_scratch *again = bpf_map_lookup_elem(&watch_scratches, &slot);
 	struct watch_mask *mask;
-	__u32 size = TEXT_SIZE - at;
 
 	me->allowed_exe[0] = me->allowed_exe[1] = 0;
-	if (size >= EXE_KEY_BYTES || at > TEXT_SIZE) /* longer than an entry can be: it is not left out */
+	if (!again || size >= EXE_KEY_BYTES || at > TEXT_SIZE) /* longer than an entry can be: it is not left out */
 		return;
 	scratch->text[TEXT_SIZE] = 0;
 	bpf_probe_read_kernel(scratch->exe.path, EXE_KEY_BYTES, &scratch->text[at]);
 	scratch->exe.bits = (size + 1) * 8;
-	mask = bpf_map_lookup_elem(&allowed_exes, &scratch->exe);
+	mask = bpf_map_lookup_elem(&allowed_exes, &again->exe); /* 6.1 takes a key only from a map's value */
 	if (mask) {
 		me->allowed_exe[0] = mask->types[0];
 		me->allowed_exe[1] = mask->types[1];
@@ -315,6 +316,7 @@ static __noinline struct watch_scratch *begin(__u32 type)
 		return NULL;
 	}
 	scratch->cut = 0;
+	scratch->slot = slot;
 	refresh_task(scratch, me, task, control, label);
 
 	login_uid = login_uid_of(task);
