@@ -94,6 +94,6 @@ def generating(program: Path, word: str, count: int, folder: Path) -> Iterator[C
 def compiled(folder: Path) -> Path:
     """The generator as a static program, which runs in guests too."""
     target = folder / "menshen-events"
-    command = ["clang", "-O1", "-Wall", "-static", "-pthread", "-o", target, SOURCE]
+    command: list[str | Path] = ["clang", "-O1", "-Wall", "-static", "-pthread", "-o", target, SOURCE]
     subprocess.run(command, check=True)
     return target
