@@ -12,14 +12,17 @@ from enforcer import version
 
 COMMANDS = {
     "agent": ("enforcer.commands.agent:agent", "Run the agent: load the gate, apply policies, serve."),
+    "alerts": ("enforcer.commands.alerts:alerts", "Show what the watch found, with its evidence."),
     "doctor": ("enforcer.commands.doctor:doctor", "Check by doing what this host can do."),
     "enrol-self": ("enforcer.commands.enrol_self:enrol_self", "Give Menshen's own programs their identity."),
     "events": ("enforcer.commands.events:events", "Show denials and other events."),
     "identity": ("identity.cli:identity", "Keys, signatures, packages: who may be who."),
+    "observations": ("enforcer.commands.observations:observations", "Show what the watch sees."),
     "off": ("enforcer.commands.off:off", "End enforcement: authorised, logged, verified."),
     "policy": ("enforcer.commands.policy:policy", "Validate, apply, list and show policies."),
     "reload": ("enforcer.commands.reload:reload", "Look for new policies and signed programs now."),
     "status": ("enforcer.commands.status:status", "How things stand."),
+    "watch": ("enforcer.commands.watch:watch", "Run the watch: collect, judge, keep, tell."),
     "why": ("enforcer.commands.why:why", "Explain an event, and what would allow it."),
 }
 

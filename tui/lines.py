@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from typing import Any, Final
 
+from enforcer import observed
 from enforcer.api import menshen_pb2 as pb
-from enforcer.api import watch_pb2 as wpb
 from enforcer.escape import escape, escape_bytes
+from enforcer.observed import address, arguments, clock
 
 STYLES: Final = {
     "denial": ("DENY", "bold red"),
@@ -41,7 +42,7 @@ class Line:
     def text(self) -> str:
         """The line without its clock and kind."""
         if not self._text:
-            make = event_text if isinstance(self.message, pb.Event) else observation_text
+            make = event_text if isinstance(self.message, pb.Event) else observed.text
             self._text = make(self.message)
         return self._text
 
@@ -61,11 +62,6 @@ class Line:
         return STYLES.get(self.kind, ("", "blue"))[1]
 
 
-def clock(seconds: float) -> str:
-    """Local time of day."""
-    return time.strftime("%H:%M:%S", time.localtime(seconds))
-
-
 def event_text(event: pb.Event) -> str:
     """Who, what, to what, and by which rule."""
     if event.kind == "notice":
@@ -76,38 +72,6 @@ def event_text(event: pb.Event) -> str:
     parts = [escape(event.subject), event.operation, right, _thing(event)]
     rule = f"{escape(event.rule_name)} ({escape(event.rule_place)})" if event.rule_name else ""
     return " ".join(part for part in parts if part) + (f"  {rule}" if rule else "")
-
-
-def observation_text(seen: wpb.Observation) -> str:
-    """Who, what, with what outcome, and what the rules call it."""
-    who = escape(seen.identity) if seen.identity not in ("", "unidentified") else ""
-    parts = [who, escape_bytes(seen.exe)]
-    if seen.type == "exec" and seen.args:
-        parts.append(arguments(seen.args))
-    elif seen.path:
-        parts.append(escape_bytes(seen.path) + (f" -> {escape_bytes(seen.path2)}" if seen.path2 else ""))
-    if where := address(seen.address, seen.port, seen.protocol):
-        parts.append(where)
-    if seen.target_pid:
-        parts.append(f"pid {seen.target_pid}")
-    if seen.result < 0:
-        parts.append(f"errno {-seen.result}")
-    if seen.tags:
-        parts.append(f"[{', '.join(map(escape, seen.tags))}]")
-    return " ".join(part for part in parts if part)
-
-
-def arguments(raw: bytes) -> str:
-    """The arguments of a program on one line."""
-    return " ".join(escape_bytes(part) for part in raw.rstrip(b"\0").split(b"\0"))
-
-
-def address(host: str, port: int, protocol: str) -> str:
-    """An endpoint as people write it."""
-    if not host:
-        return f"port {port}/{protocol}" if port else ""
-    named = f"[{host}]" if ":" in host else host
-    return f"{escape(named)}:{port}" + (f"/{escape(protocol)}" if protocol else "")
 
 
 def _thing(event: pb.Event) -> str:

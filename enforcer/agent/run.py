@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import grp
 import logging
 import os
 import signal
@@ -15,8 +14,9 @@ from typing import TYPE_CHECKING
 from enforcer import settings as settings_file
 from enforcer import version
 from enforcer.errors import EnforcerError
-from enforcer.places import GROUP, Places
+from enforcer.places import Places
 from enforcer.serving.notify import notify, watchdog_interval
+from enforcer.serving.process import log_to_journal, reading_group
 from enforcer.settings import Settings
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def main() -> None:
 
 def run(root: Path) -> int:
     """Run the agent of a host until it is asked to end."""
-    _log_to_journal()
+    log_to_journal()
     places = Places(root)
     if KERNEL_SWITCH in CMDLINE.read_text().split():
         log.critical("the kernel was started with %s: nothing is enforced", KERNEL_SWITCH)
@@ -93,7 +93,7 @@ def _start(places: Places) -> Agent:
         settings,
         credentials=credentials,
         executables=executables,
-        group=_group(),
+        group=reading_group(),
         self_fault=lambda: fault,
     )
     try:
@@ -151,32 +151,3 @@ def _serve(agent: Agent) -> None:
         time.sleep(1)  # the caller of `off` gets its answer
     notify("STOPPING=1")
     agent.stop()
-
-
-def _group() -> int | None:
-    try:
-        return grp.getgrnam(GROUP).gr_gid
-    except KeyError:
-        return None
-
-
-def _log_to_journal() -> None:
-    """Standard error with syslog's priorities, as systemd reads them."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(_Formatter("%(name)s: %(message)s"))
-    root = logging.getLogger()
-    root.handlers[:] = [handler]
-    root.setLevel(logging.INFO)
-
-
-_PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
-
-
-class _Formatter(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        """Each line with its priority, so that a long message stays one kind."""
-        text = super().format(record)
-        if "JOURNAL_STREAM" not in os.environ:
-            return text
-        mark = f"<{_PRIORITIES.get(record.levelno, 6)}>"
-        return "\n".join(mark + line for line in text.splitlines())

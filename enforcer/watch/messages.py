@@ -77,11 +77,16 @@ def as_line(found: pb.Alert) -> dict[str, Any]:
 
     line: dict[str, Any] = MessageToDict(found, preserving_proto_field_name=True)
     for step, original in zip(line.get("chain", ()), found.chain, strict=True):
-        seen = original.observation
-        step["observation"] |= {
-            name: os.fsdecode(getattr(seen, name)) for name in _RAW if getattr(seen, name)
-        }
+        step["observation"] = observation_line(original.observation)
     return line
+
+
+def observation_line(seen: pb.Observation) -> dict[str, Any]:
+    """An event for a line of JSON: strings of the host as text, with surrogates for what is not UTF-8."""
+    from google.protobuf.json_format import MessageToDict  # noqa: PLC0415
+
+    line: dict[str, Any] = MessageToDict(seen, preserving_proto_field_name=True)
+    return line | {name: os.fsdecode(getattr(seen, name)) for name in _RAW if getattr(seen, name)}
 
 
 def type_word(number: int) -> str:

@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 ALLOWED: dict[str, tuple[str, ...]] = {
-    "tui": ("enforcer.api", "enforcer.client", "enforcer.escape"),
+    "tui": ("enforcer.api", "enforcer.client", "enforcer.escape", "enforcer.observed"),
     "enforcer": ("detect", "identity", "policies", "bpf_lsm"),
     "detect": ("bpf_lsm.layout", "bpf_lsm.events", "bpf_lsm.observation", "policies"),
     "policies": (),

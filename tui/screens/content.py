@@ -8,11 +8,13 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from enforcer import observed
 from enforcer.api import menshen_pb2 as pb
 from enforcer.api import watch_pb2 as wpb
 from enforcer.escape import escape
+from enforcer.observed import clock
 from tui import keys
-from tui.lines import LEVELS, clock, fields, observation_text
+from tui.lines import LEVELS, fields
 
 
 def details(message: Any) -> RenderableType:
@@ -63,7 +65,7 @@ def incident(alert: wpb.Alert) -> RenderableType:
             clock(seen.time),
             Text(escape(step.step)),
             str(seen.pid),
-            Text(f"{seen.type} {observation_text(seen)}" + ("  DENIED" if last else "")),
+            Text(f"{seen.type} {observed.text(seen)}" + ("  DENIED" if last else "")),
             style="bold red" if last else "",
         )
     return Group(head, Text(), chain)

@@ -7,7 +7,8 @@ from textual.widgets import DataTable
 
 from enforcer.api import watch_pb2 as wpb
 from enforcer.escape import escape
-from tui.lines import LEVELS, clock
+from enforcer.observed import clock
+from tui.lines import LEVELS
 
 KEPT = 1_000
 

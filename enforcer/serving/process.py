@@ -1,0 +1,39 @@
+"""What a service's process begins with: its log, and the group that may ask it."""
+
+from __future__ import annotations
+
+import grp
+import logging
+import os
+
+from enforcer.places import GROUP
+
+
+def reading_group() -> int | None:
+    """The group whose members may read through the APIs; None if this host has none."""
+    try:
+        return grp.getgrnam(GROUP).gr_gid
+    except KeyError:
+        return None
+
+
+def log_to_journal() -> None:
+    """Standard error with syslog's priorities, as systemd reads them."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Formatter("%(name)s: %(message)s"))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.INFO)
+
+
+_PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
+
+
+class _Formatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        """Each line with its priority, so that a long message stays one kind."""
+        text = super().format(record)
+        if "JOURNAL_STREAM" not in os.environ:
+            return text
+        mark = f"<{_PRIORITIES.get(record.levelno, 6)}>"
+        return "\n".join(mark + line for line in text.splitlines())
