@@ -116,6 +116,12 @@ def take(pin_dir: Path) -> Parts:
     return parts
 
 
+def take_map(pin_dir: Path, name: str) -> int:
+    """A descriptor of one map of the gate that is pinned there."""
+    path = pin_dir / "maps" / name
+    return libbpf.call(f"cannot open {path}", "bpf_obj_get", os.fsencode(path))
+
+
 def remove(folder: Path) -> None:
     """Remove a folder of pins, and what an interrupted load or off left of one."""
     if not folder.exists():

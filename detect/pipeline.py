@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,14 +13,17 @@ from detect.enrich import Enricher
 
 
 class Rules(Protocol):
-    """detect.rules.RuleEngine, as far as it is needed here."""
+    """detect.rules.engine.RuleEngine, as far as it is needed here."""
 
-    @property
-    def tags(self) -> Sequence[str]:
-        """By number."""
+    tags: tuple[str, ...]
+    """By number."""
 
     def match(self, batch: Batch) -> Tagged:
         """Which events carry which tags."""
+
+
+class Alerter(Protocol):
+    """detect.rules.alerts.Alerter, as far as it is needed here."""
 
     def alerts(self, batch: Batch, tagged: Tagged) -> list[Alert]:
         """Of the rules that are certain by themselves."""
@@ -31,7 +33,10 @@ class Sequences(Protocol):
     """detect.sequences.SequenceEngine, as far as it is needed here."""
 
     def feed(self, batch: Batch, tagged: Tagged) -> list[Alert]:
-        """What came true with these events."""
+        """What came true with these events, as far as their order is certain."""
+
+    def drain(self) -> list[Alert]:
+        """The rest of it, when the stream has paused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +51,13 @@ class Outcome:
 class Pipeline:
     """The state of one host's stream."""
 
-    def __init__(self, decoder: Decoder, enricher: Enricher, rules: Rules, sequences: Sequences) -> None:
+    def __init__(
+        self, decoder: Decoder, enricher: Enricher, rules: Rules, alerter: Alerter, sequences: Sequences
+    ) -> None:
         self.decoder = decoder
         self.enricher = enricher
         self.rules = rules
+        self.alerter = alerter
         self.sequences = sequences
 
     def process(self, raw: Raw) -> Outcome:
@@ -60,5 +68,9 @@ class Pipeline:
         """Events that are decoded already."""
         batch = self.enricher.enrich(batch)
         tagged = self.rules.match(batch)
-        alerts = [*self.rules.alerts(batch, tagged), *self.sequences.feed(batch, tagged)]
+        alerts = [*self.alerter.alerts(batch, tagged), *self.sequences.feed(batch, tagged)]
         return Outcome(batch, tagged, alerts)
+
+    def pause(self) -> list[Alert]:
+        """Nothing came for a while: what was held back for the sake of order is certain now."""
+        return self.sequences.drain()

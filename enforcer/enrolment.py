@@ -19,7 +19,7 @@ from importlib import resources
 from pathlib import Path
 
 from enforcer.errors import EnforcerError
-from enforcer.names import AGENT, COMMAND, LIBRARY
+from enforcer.names import AGENT, COMMAND, LIBRARY, WATCH
 from enforcer.places import GROUP, Places
 from identity import catalogue_file
 from identity.catalogue import Catalogue, Entry, Source
@@ -30,6 +30,7 @@ from identity.files import write_atomically
 LAUNCHERS = {
     "menshen": ("enforcer.cli", COMMAND),
     "menshen-agent": ("enforcer.agent.run", AGENT),
+    "menshen-watch": ("enforcer.watch.run", WATCH),
 }
 """Name in bin/: the module whose main() it runs, and its identity."""
 
@@ -42,7 +43,7 @@ from {module} import main
 
 sys.exit(main())
 """
-_UNIT = "menshen.service"
+_UNITS = ("menshen.service", "menshen-watch.service")
 _SHIPPED_PREFIX = "/opt/menshen/"
 _EVIDENCE = "menshen enrol-self"
 
@@ -53,7 +54,7 @@ class Enrolled:
 
     launchers: list[Path] = field(default_factory=list)
     libraries: int = 0
-    unit: Path | None = None
+    units: list[Path] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
@@ -75,7 +76,8 @@ def enrol_self(places: Places, prefix: Path, *, service: bool) -> Enrolled:
     done.libraries = len(libraries)
     _store(places, [*entries, *libraries])
     if service:
-        done.unit = _install_unit(places, prefix)
+        done.units = [_install_unit(places, prefix, unit) for unit in _UNITS]
+        subprocess.run(["systemctl", "daemon-reload"], check=False, capture_output=True)
         _make_group(done)
     return done
 
@@ -137,14 +139,13 @@ def _store(places: Places, entries: list[Entry]) -> None:
     catalogue_file.save(known, places.catalogue)
 
 
-def _install_unit(places: Places, prefix: Path) -> Path:
-    shipped = resources.files("enforcer").joinpath("systemd", _UNIT).read_text()
-    target = places.root / "etc/systemd/system" / _UNIT
-    if prefix == Path(_SHIPPED_PREFIX) and (places.root / "usr/lib/systemd/system" / _UNIT).exists():
-        return places.root / "usr/lib/systemd/system" / _UNIT
+def _install_unit(places: Places, prefix: Path, unit: str) -> Path:
+    shipped = resources.files("enforcer").joinpath("systemd", unit).read_text()
+    target = places.root / "etc/systemd/system" / unit
+    if prefix == Path(_SHIPPED_PREFIX) and (places.root / "usr/lib/systemd/system" / unit).exists():
+        return places.root / "usr/lib/systemd/system" / unit
     target.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(target, shipped.replace(_SHIPPED_PREFIX, f"{prefix}/").encode())
-    subprocess.run(["systemctl", "daemon-reload"], check=False, capture_output=True)
     return target
 
 

@@ -9,6 +9,7 @@ from identity.names import UNIDENTIFIED_ID, identity_id
 
 AGENT = "menshen/agent"
 COMMAND = "menshen/cli"
+WATCH = "menshen/watch"
 LIBRARY = "menshen/lib"
 
 
@@ -17,7 +18,7 @@ class Names:
 
     def __init__(self) -> None:
         self._names = {UNIDENTIFIED_ID: UNIDENTIFIED}
-        self.learn_names((AGENT, COMMAND, LIBRARY))
+        self.learn_names((AGENT, COMMAND, WATCH, LIBRARY))
 
     def learn(self, names: Mapping[int, str]) -> None:
         """Take in names by their id."""
@@ -32,9 +33,10 @@ class Names:
         """Every name, sorted."""
         return sorted(self._names.values())
 
-    def find(self, number: int) -> str | None:
-        """The name, if there is one."""
-        return self._names.get(number)
+    def encoded(self, number: int) -> bytes | None:
+        """The name as bytes; None if there is none yet."""
+        name = self._names.get(number)
+        return None if name is None else name.encode()
 
     def __call__(self, number: int) -> str:
         """The name, or the id in hexadecimal where there is none."""

@@ -111,10 +111,11 @@ def _wrong(kind: type[Kind], name: Any, value: Any) -> str | None:
     if isinstance(default, bool):
         return None if isinstance(value, bool) else f"{name} is true or false"
     if isinstance(default, tuple):
+        folders = all(item.startswith("/") for item in default)
         good = isinstance(value, list) and all(
-            isinstance(item, str) and item.startswith("/") for item in value
+            isinstance(item, str) and (item[:1] == "/" if folders else item) for item in value
         )
-        return None if good else f"{name} is a list of absolute folders"
+        return None if good else f"{name} is a list of {'absolute folders' if folders else 'words'}"
     low, high = kind.BOUNDS[name]
     kinds = (int, float) if isinstance(default, float) else int
     if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:

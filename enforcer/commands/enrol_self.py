@@ -31,7 +31,7 @@ def enrol_self(*, service: bool, prefix: Path, root: Path) -> None:
     for path in done.launchers:
         click.echo(f"enrolled {path}")
     click.echo(f"enrolled {done.libraries} libraries as menshen/lib")
-    if done.unit:
-        click.echo(f"unit {done.unit}: systemctl enable --now menshen")
+    for unit in done.units:
+        click.echo(f"unit {unit}: systemctl enable --now {unit.stem}")
     for note in done.notes:
         click.echo(note)

@@ -112,6 +112,7 @@ class Watch:
         *,
         names: Names,
         detections: Sequence[Detection] = (),
+        problems: Sequence[str] = (),
         identify: Callable[[int], int] = lambda _pid: 0,
         group: int | None = None,
     ) -> None:
@@ -120,6 +121,8 @@ class Watch:
         self.pipeline = pipeline
         self.store = store
         self.detections = tuple(detections)
+        self.problems = tuple(problems)
+        """With rules and sequences."""
         self.matches: dict[str, int] = {}
         """Alerts, by name of the rule or sequence."""
         self.group = group
@@ -197,6 +200,8 @@ class Watch:
         boot = messages.boot_time()
         if len(raw.records) or raw.strings:
             self._pass_on(self.pipeline.process(raw), boot)
+        elif paused := self.pipeline.pause():
+            self._tell(paused, boot)
         if (denied := self.gate.take(self.pipeline.decoder.symbols, boot)) is not None:
             self._pass_on(self.pipeline.judge(denied), boot)
         self._measure()

@@ -62,6 +62,8 @@ def _health(watch: Watch) -> Iterator[pb.WatchHealth]:
     trouble = watch.gate.trouble
     yield line("gate", not trouble, trouble or f"denials are followed; {watch.gate.dropped} were missed")
     yield line("log", not watch.alerts_log.lost, f"{watch.alerts_log.lost} lines could not be written")
+    for problem in watch.problems:
+        yield line("detections", False, problem)
     for problem in watch.store.problems if watch.store is not None else ():
         yield line("store", False, problem)
 

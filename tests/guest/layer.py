@@ -13,7 +13,7 @@ from tests.guest.host import run
 from tests.guest.image import PIP_QUIET, debian, environment, in_tree
 from tests.guest.progress import step
 
-UNIT = "enforcer/systemd/menshen.service"
+UNITS = "enforcer/systemd/*.service"
 
 
 def built() -> None:
@@ -74,8 +74,8 @@ def _layer(tree: Path, into: Path) -> None:
     commands.mkdir(parents=True)
     for program in (root / "opt/menshen/bin").glob("menshen*"):
         (commands / program.name).symlink_to(f"/opt/menshen/bin/{program.name}")
-    for unit in root.glob(f"opt/menshen/lib/python3*/site-packages/{UNIT}"):
+    for unit in root.glob(f"opt/menshen/lib/python3*/site-packages/{UNITS}"):
         units = root / "usr/lib/systemd/system"
-        units.mkdir(parents=True)
+        units.mkdir(parents=True, exist_ok=True)
         (units / unit.name).write_bytes(unit.read_bytes())
     run(["tar", "-cf", into / "layer.tar", "-C", root, "."])

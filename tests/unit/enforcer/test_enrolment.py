@@ -36,6 +36,7 @@ def test_launchers_libraries_and_their_identities(places: Places, prefix: Path) 
     assert known == {
         "menshen": "menshen/cli",
         "menshen-agent": "menshen/agent",
+        "menshen-watch": "menshen/watch",
         "x.cpython.so": "menshen/lib",
     }
     assert (prefix / "bin/menshen-agent").read_text().startswith(f"#!{prefix}/bin/python -I\n")
@@ -53,7 +54,7 @@ def test_enrolling_again_is_the_same_and_forgets_what_is_gone(places: Places, pr
     found = catalogue_file.load(places.catalogue)
     assert (prefix / "bin/menshen").stat().st_ino == before
     assert other in list(found)
-    assert len(found) == 3
+    assert len(found) == 4
 
 
 def test_the_caller_cannot_choose_what_runs_under_the_launchers_digest(places: Places, prefix: Path) -> None:
@@ -78,6 +79,8 @@ def test_the_unit_is_installed_with_the_right_path(places: Places, prefix: Path)
     assert done.exit_code == 0, done.output
     unit = (places.root / "etc/systemd/system/menshen.service").read_text()
     assert f"ExecStart={prefix}/bin/menshen-agent\n" in unit
+    unit = (places.root / "etc/systemd/system/menshen-watch.service").read_text()
+    assert f"ExecStart={prefix}/bin/menshen-watch\n" in unit
 
 
 def test_a_folder_that_is_no_environment(places: Places, tmp_path: Path) -> None:

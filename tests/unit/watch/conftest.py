@@ -71,7 +71,7 @@ class FakeSource:
 class ExecRule:
     """Tags every exec, and alerts on the first of each batch."""
 
-    tags = ("any-exec", "attack.t1059")
+    tags: tuple[str, ...] = ("any-exec", "attack.t1059")
 
     def match(self, batch: Batch) -> Tagged:
         found = np.nonzero(batch["type"] == Type.EXEC)[0].astype(np.uint32)
@@ -94,6 +94,9 @@ class NoSequences:
     def feed(self, batch: Batch, tagged: Tagged) -> list[Alert]:
         return []
 
+    def drain(self) -> list[Alert]:
+        return []
+
 
 class Host:
     """A running watch, and a way to ask it."""
@@ -101,7 +104,7 @@ class Host:
     def __init__(self, folder: Path) -> None:
         self.places = Places(folder)
         self.source = FakeSource()
-        pipeline = Pipeline(Decoder(), Enricher(), ExecRule(), NoSequences())
+        pipeline = Pipeline(Decoder(), Enricher(), ExecRule(), ExecRule(), NoSequences())
         self.watch = Watch(
             self.source,
             pipeline,

@@ -1,0 +1,76 @@
+"""The rules and sequences of this host: those that are shipped, and those of its administrators."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import detect
+from detect.rules import parse
+from detect.rules.engine import RuleEngine
+from detect.rules.model import Rule
+from enforcer.watch.life import Detection
+from enforcer.watch.settings import WatchSettings
+from policies import load_paths
+from policies.errors import PolicyError, PolicyErrors
+from policies.sequence import Sequence as Document
+from policies.sequence import unknown_tags
+
+log = logging.getLogger("menshen.watch")
+
+SHIPPED: Final = Path(detect.__file__).parent / "library"
+
+
+@dataclass(frozen=True, slots=True)
+class Detections:
+    """What is in force, and what is wrong with the rest."""
+
+    rules: tuple[Rule, ...]
+    sequences: tuple[Document, ...]
+    problems: tuple[str, ...] = ()
+
+    def shown(self) -> Sequence[Detection]:
+        """For people."""
+        return [
+            *(
+                Detection("rule", each.name, each.title, each.level.name.lower(), each.place, tags=each.tags)
+                for each in self.rules
+            ),
+            *(
+                Detection(
+                    "sequence",
+                    each.name,
+                    each.title,
+                    each.level,
+                    f"{each.place.path}:{each.place.line}",
+                    mode=each.mode.value,
+                    tags=each.tags,
+                )
+                for each in self.sequences
+            ),
+        ]
+
+
+def load(settings: WatchSettings) -> Detections:
+    """Everything. If what this host adds is faulty, what is shipped goes on alone, and it is said why."""
+    shipped = [SHIPPED] if settings.shipped else []
+    own_rules = [Path(each) for each in settings.rules if Path(each).is_dir()]
+    own_sequences = [Path(each) for each in settings.sequences if Path(each).is_dir()]
+    try:
+        return _load([*(each / "rules" for each in shipped), *own_rules],
+                     [*(each / "sequences" for each in shipped), *own_sequences])  # fmt: skip
+    except (PolicyError, PolicyErrors) as error:
+        log.error("the rules and sequences of this host are not in force: %s", error)
+        found = _load([each / "rules" for each in shipped], [each / "sequences" for each in shipped])
+        return Detections(found.rules, found.sequences, (f"only what is shipped is in force: {error}",))
+
+
+def _load(rules: list[Path], sequences: list[Path]) -> Detections:
+    found = parse.load(rules)
+    documents = load_paths(sequences).sequences if sequences else ()
+    if faults := list(unknown_tags(documents, RuleEngine(found).tags)):
+        raise PolicyErrors.of(faults)
+    return Detections(found, tuple(documents))

@@ -1,0 +1,116 @@
+"""The process `menshen-watch`: from the first line to its exit status."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Final
+
+from enforcer import settings as settings_file
+from enforcer.errors import EnforcerError
+from enforcer.names import Names
+from enforcer.places import Places
+from enforcer.serving.notify import notify, watchdog_interval
+from enforcer.serving.process import log_to_journal, reading_group
+from enforcer.watch.settings import WatchSettings
+
+if TYPE_CHECKING:
+    from enforcer.watch.life import Store, Watch
+
+CANNOT: Final = 91
+"""Exit status where this kernel takes none of our programs: trying again would not help."""
+
+log = logging.getLogger("menshen.watch")
+
+
+def main() -> None:
+    """The entry of the script menshen-watch; it takes no arguments."""
+    if len(sys.argv) > 1:
+        sys.exit("menshen-watch takes no arguments: its settings are in /etc/menshen/watch.yaml")
+    sys.exit(run(Path("/")))
+
+
+def run(root: Path) -> int:
+    """Run the watch of a host until it is asked to end."""
+    log_to_journal()
+    if os.geteuid() != 0:
+        log.critical("the watch must be started as root")
+        return 1
+    from bpf_lsm.errors import GateError, LoadError  # noqa: PLC0415
+
+    try:
+        watch = _start(Places(root))
+    except (EnforcerError, GateError, OSError) as error:
+        log.critical("the watch cannot start: %s", error)
+        notify(f"STATUS={str(error).splitlines()[0]}")
+        return CANNOT if isinstance(error, LoadError) else 1
+    _serve(watch)
+    return 0
+
+
+def _start(places: Places) -> Watch:
+    from detect.decode import Decoder  # noqa: PLC0415
+    from detect.enrich import Enricher  # noqa: PLC0415
+    from detect.host import Host  # noqa: PLC0415
+    from detect.pipeline import Pipeline  # noqa: PLC0415
+    from detect.rules.alerts import Alerter  # noqa: PLC0415
+    from detect.rules.engine import RuleEngine  # noqa: PLC0415
+    from detect.sequences import SequenceEngine  # noqa: PLC0415
+    from enforcer.watch import detections  # noqa: PLC0415
+    from enforcer.watch.life import Watch  # noqa: PLC0415
+    from enforcer.watch.source import KernelSource  # noqa: PLC0415
+
+    settings = _settings(places)
+    found = detections.load(settings)
+    rules, host, names = RuleEngine(found.rules), Host(), Names()
+    enricher = Enricher(container=host.container, identity=names.encoded, ask=host.process)
+    sequences = SequenceEngine(found.sequences, rules.tags)
+    pipeline = Pipeline(Decoder(), enricher, rules, Alerter(rules), sequences)
+    watch = Watch(
+        KernelSource(settings),
+        pipeline,
+        _store(places, settings),
+        places,
+        settings,
+        names=names,
+        detections=found.shown(),
+        problems=found.problems,
+        group=reading_group(),
+    )
+    watch.start()
+    notify(f"READY=1\nSTATUS={watch.source.mode}, {len(found.rules)} rules, {len(found.sequences)} sequences")
+    for missing in watch.source.missing:
+        log.warning("not seen: %s", missing)
+    return watch
+
+
+def _settings(places: Places) -> WatchSettings:
+    try:
+        return settings_file.load(places.watch_settings, WatchSettings)
+    except EnforcerError as error:
+        log.error("%s; the defaults are used", error)  # a typing error must not blind the host
+        return WatchSettings()
+
+
+def _serve(watch: Watch) -> None:
+    """Until somebody wants us to end: feed the watchdog."""
+
+    def end(_signal: int, _frame: FrameType | None) -> None:
+        watch.ended.set()
+
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, end)
+    interval = watchdog_interval() or 30.0
+    while not watch.ended.wait(interval):
+        if watch.well():
+            notify("WATCHDOG=1")
+    notify("STOPPING=1")
+    watch.stop()
+
+
+def _store(places: Places, settings: WatchSettings) -> Store | None:
+    return None

@@ -1,0 +1,81 @@
+"""The kernel as a source of events: loads the watch's programs, with the gate's labels if there is one."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from bpf_lsm.watch import Breaker, Limit
+
+from bpf_lsm import pins, watch
+from bpf_lsm.errors import GateError
+from bpf_lsm.gate import PIN_DIR
+from bpf_lsm.observation import Raw, Tally, Type
+from enforcer.watch.settings import WatchSettings
+
+log = logging.getLogger("menshen.watch")
+
+WORDS: Final = {"functions": "full", "tracepoints": "tracepoints only"}
+VITAL: Final = frozenset(
+    {Type.EXEC, Type.FORK, Type.EXIT, Type.CREDENTIALS, Type.LOGIN, Type.MODULE, Type.BPF}
+)
+"""What passes while the circuit breaker is open: without it nothing else could be understood afterwards."""
+BURST: Final = 2
+"""Seconds' worth of events of a type that may come at once."""
+
+
+class KernelSource:
+    """`life.Source` over bpf_lsm.watch."""
+
+    def __init__(self, settings: WatchSettings) -> None:
+        labels = _gate_labels()
+        try:
+            self._watch = watch.Watch.load(labels=labels)
+        finally:
+            if labels is not None:
+                os.close(labels)
+        limit = Limit(settings.rate, settings.rate * BURST)
+        limits = {kind: limit for kind in Type if kind not in VITAL}
+        self._watch.set_limits(limits, breaker=Breaker(settings.breaker, vital=VITAL))
+        self._watch.watch_reads([os.fsencode(path) for path in settings.reads])
+        self._without_gate = labels is None
+        self._watch.start()
+
+    @property
+    def mode(self) -> str:
+        """Which programs run, in words."""
+        return WORDS.get(self._watch.source.name, self._watch.source.name)
+
+    @property
+    def missing(self) -> Sequence[str]:
+        """What is not seen."""
+        without = ("identities: the gate's labels cannot be read",) if self._without_gate else ()
+        return (*self._watch.source.missing, *without)
+
+    @property
+    def breaker_open(self) -> bool:
+        """Whether all but the vital types are counted only."""
+        return self._watch.breaker_open
+
+    def read(self, timeout: float) -> Raw:
+        """What there is, or comes within `timeout` seconds."""
+        return self._watch.read(timeout)
+
+    def tallies(self) -> Mapping[Type, Mapping[Tally, int]]:
+        """Exact counts."""
+        return self._watch.counters().tallies
+
+    def close(self) -> None:
+        """Detach everything."""
+        self._watch.close()
+
+
+def _gate_labels() -> int | None:
+    """A descriptor of the running gate's labels; None without a gate, or where its guard does not let us."""
+    try:
+        return pins.take_map(PIN_DIR, "labels")
+    except GateError as error:
+        log.info("no identities: %s", error)
+        return None
