@@ -21,10 +21,6 @@ class Rules(Protocol):
     def match(self, batch: Batch) -> Tagged:
         """Which events carry which tags."""
 
-
-class Alerter(Protocol):
-    """detect.rules.alerts.Alerter, as far as it is needed here."""
-
     def alerts(self, batch: Batch, tagged: Tagged) -> list[Alert]:
         """Of the rules that are certain by themselves."""
 
@@ -51,13 +47,10 @@ class Outcome:
 class Pipeline:
     """The state of one host's stream."""
 
-    def __init__(
-        self, decoder: Decoder, enricher: Enricher, rules: Rules, alerter: Alerter, sequences: Sequences
-    ) -> None:
+    def __init__(self, decoder: Decoder, enricher: Enricher, rules: Rules, sequences: Sequences) -> None:
         self.decoder = decoder
         self.enricher = enricher
         self.rules = rules
-        self.alerter = alerter
         self.sequences = sequences
 
     def process(self, raw: Raw) -> Outcome:
@@ -68,7 +61,7 @@ class Pipeline:
         """Events that are decoded already."""
         batch = self.enricher.enrich(batch)
         tagged = self.rules.match(batch)
-        alerts = [*self.alerter.alerts(batch, tagged), *self.sequences.feed(batch, tagged)]
+        alerts = [*self.rules.alerts(batch, tagged), *self.sequences.feed(batch, tagged)]
         return Outcome(batch, tagged, alerts)
 
     def pause(self) -> list[Alert]:

@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+import fcntl
 import grp
 import logging
 import os
+from pathlib import Path
 
+from enforcer.errors import EnforcerError
 from enforcer.places import GROUP
+
+
+def only_one(path: Path) -> int:
+    """A lock that this process holds as long as it lives; EnforcerError if another one holds it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise EnforcerError("another one is running", f"it holds {path}") from None
+    return handle
 
 
 def reading_group() -> int | None:

@@ -70,6 +70,7 @@ def load(settings: WatchSettings) -> Detections:
 
 def _load(rules: list[Path], sequences: list[Path]) -> Detections:
     found = parse.load(rules)
+    sequences = [each for each in sequences if each.is_dir()]
     documents = load_paths(sequences).sequences if sequences else ()
     if faults := list(unknown_tags(documents, RuleEngine(found).tags)):
         raise PolicyErrors.of(faults)

@@ -15,7 +15,7 @@ from enforcer.errors import EnforcerError
 from enforcer.names import Names
 from enforcer.places import Places
 from enforcer.serving.notify import notify, watchdog_interval
-from enforcer.serving.process import log_to_journal, reading_group
+from enforcer.serving.process import log_to_journal, only_one, reading_group
 from enforcer.watch.settings import WatchSettings
 
 if TYPE_CHECKING:
@@ -42,8 +42,10 @@ def run(root: Path) -> int:
         return 1
     from bpf_lsm.errors import GateError, LoadError  # noqa: PLC0415
 
+    places = Places(root)
     try:
-        watch = _start(Places(root))
+        only_one(places.run / "watch.lock")
+        watch = _start(places)
     except (EnforcerError, GateError, OSError) as error:
         log.critical("the watch cannot start: %s", error)
         notify(f"STATUS={str(error).splitlines()[0]}")
@@ -57,7 +59,6 @@ def _start(places: Places) -> Watch:
     from detect.enrich import Enricher  # noqa: PLC0415
     from detect.host import Host  # noqa: PLC0415
     from detect.pipeline import Pipeline  # noqa: PLC0415
-    from detect.rules.alerts import Alerter  # noqa: PLC0415
     from detect.rules.engine import RuleEngine  # noqa: PLC0415
     from detect.sequences import SequenceEngine  # noqa: PLC0415
     from enforcer.watch import detections  # noqa: PLC0415
@@ -69,7 +70,7 @@ def _start(places: Places) -> Watch:
     rules, host, names = RuleEngine(found.rules), Host(), Names()
     enricher = Enricher(container=host.container, identity=names.encoded, ask=host.process)
     sequences = SequenceEngine(found.sequences, rules.tags)
-    pipeline = Pipeline(Decoder(), enricher, rules, Alerter(rules), sequences)
+    pipeline = Pipeline(Decoder(), enricher, rules, sequences)
     watch = Watch(
         KernelSource(settings),
         pipeline,

@@ -104,7 +104,7 @@ class Host:
     def __init__(self, folder: Path) -> None:
         self.places = Places(folder)
         self.source = FakeSource()
-        pipeline = Pipeline(Decoder(), Enricher(), ExecRule(), ExecRule(), NoSequences())
+        pipeline = Pipeline(Decoder(), Enricher(), ExecRule(), NoSequences())
         self.watch = Watch(
             self.source,
             pipeline,
