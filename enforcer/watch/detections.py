@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,8 @@ class Detections:
 
     rules: tuple[Rule, ...]
     sequences: tuple[Document, ...]
+    reads: tuple[bytes, ...] = ()
+    """Files whose reading is an event."""
     problems: tuple[str, ...] = ()
 
     def shown(self) -> Sequence[Detection]:
@@ -57,21 +60,29 @@ class Detections:
 def load(settings: WatchSettings) -> Detections:
     """Everything. If what this host adds is faulty, what is shipped goes on alone, and it is said why."""
     shipped = [SHIPPED] if settings.shipped else []
-    own_rules = [Path(each) for each in settings.rules if Path(each).is_dir()]
-    own_sequences = [Path(each) for each in settings.sequences if Path(each).is_dir()]
+    rules, sequences = [each / "rules" for each in shipped], [each / "sequences" for each in shipped]
+    reads = (*(read_list(SHIPPED / "reads.txt") if shipped else ()), *map(os.fsencode, settings.reads))
     try:
-        return _load([*(each / "rules" for each in shipped), *own_rules],
-                     [*(each / "sequences" for each in shipped), *own_sequences])  # fmt: skip
+        own = [
+            [Path(each) for each in more if Path(each).is_dir()]
+            for more in (settings.rules, settings.sequences)
+        ]
+        return Detections(*_load([*rules, *own[0]], [*sequences, *own[1]]), reads)
     except (PolicyError, PolicyErrors) as error:
         log.error("the rules and sequences of this host are not in force: %s", error)
-        found = _load([each / "rules" for each in shipped], [each / "sequences" for each in shipped])
-        return Detections(found.rules, found.sequences, (f"only what is shipped is in force: {error}",))
+        return Detections(*_load(rules, sequences), reads, (f"only what is shipped is in force: {error}",))
 
 
-def _load(rules: list[Path], sequences: list[Path]) -> Detections:
+def read_list(path: Path) -> tuple[bytes, ...]:
+    """The entries of a file like detect/library/reads.txt."""
+    lines = path.read_bytes().splitlines()
+    return tuple(line.strip() for line in lines if line.strip() and not line.startswith(b"#"))
+
+
+def _load(rules: list[Path], sequences: list[Path]) -> tuple[tuple[Rule, ...], tuple[Document, ...]]:
     found = parse.load(rules)
     sequences = [each for each in sequences if each.is_dir()]
     documents = load_paths(sequences).sequences if sequences else ()
     if faults := list(unknown_tags(documents, RuleEngine(found).tags)):
         raise PolicyErrors.of(faults)
-    return Detections(found, tuple(documents))
+    return found, tuple(documents)

@@ -72,7 +72,7 @@ def _start(places: Places) -> Watch:
     sequences = SequenceEngine(found.sequences, rules.tags)
     pipeline = Pipeline(Decoder(), enricher, rules, sequences)
     watch = Watch(
-        KernelSource(settings),
+        KernelSource(settings, found.reads),
         pipeline,
         _store(places, settings),
         places,

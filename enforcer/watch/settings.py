@@ -17,24 +17,9 @@ class WatchSettings:
     keep_events: int = 20_000
     """Events that are kept in memory for those who begin to look."""
     keep_alerts: int = 2_000
-    reads: tuple[str, ...] = (
-        "/etc/passwd",
-        "/etc/shadow",
-        "/etc/gshadow",
-        "/etc/sudoers",
-        "/etc/ssh/",
-        "/etc/hosts",
-        "/etc/resolv.conf",
-        ".ssh/",
-        ".aws/",
-        ".kube/",
-        ".docker/",
-        ".bash_history",
-        ".netrc",
-        ".pgpass",
-        ".git-credentials",
-    )
-    """Files whose reading is an event: a path, a name anywhere, or with a slash a folder's files."""
+    reads: tuple[str, ...] = ()
+    """Further files whose reading is an event, beside those that are shipped (detect/library/reads.txt): a path,
+    a name anywhere, or with a slash at its end the files right in a folder."""
     rules: tuple[str, ...] = ("/etc/menshen/rules",)
     """Folders with Sigma rules of this host, beside those that are shipped."""
     sequences: tuple[str, ...] = ("/etc/menshen/sequences",)

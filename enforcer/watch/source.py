@@ -7,12 +7,11 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from bpf_lsm.watch import Breaker, Limit
-
 from bpf_lsm import pins, watch
 from bpf_lsm.errors import GateError
 from bpf_lsm.gate import PIN_DIR
 from bpf_lsm.observation import Raw, Tally, Type
+from bpf_lsm.watch import Breaker, Limit
 from enforcer.watch.settings import WatchSettings
 
 log = logging.getLogger("menshen.watch")
@@ -29,7 +28,8 @@ BURST: Final = 2
 class KernelSource:
     """`life.Source` over bpf_lsm.watch."""
 
-    def __init__(self, settings: WatchSettings) -> None:
+    def __init__(self, settings: WatchSettings, reads: Sequence[bytes]) -> None:
+        """`reads`: the files whose reading is an event."""
         labels = _gate_labels()
         try:
             self._watch = watch.Watch.load(labels=labels)
@@ -39,7 +39,7 @@ class KernelSource:
         limit = Limit(settings.rate, settings.rate * BURST)
         limits = {kind: limit for kind in Type if kind not in VITAL}
         self._watch.set_limits(limits, breaker=Breaker(settings.breaker, vital=VITAL))
-        self._watch.watch_reads([os.fsencode(path) for path in settings.reads])
+        self._watch.watch_reads(reads)
         self._without_gate = labels is None
         self._watch.start()
 
