@@ -63,14 +63,15 @@ def load(settings: WatchSettings) -> Detections:
     rules, sequences = [each / "rules" for each in shipped], [each / "sequences" for each in shipped]
     reads = (*(read_list(SHIPPED / "reads.txt") if shipped else ()), *map(os.fsencode, settings.reads))
     try:
-        own = [
-            [Path(each) for each in more if Path(each).is_dir()]
-            for more in (settings.rules, settings.sequences)
-        ]
-        return Detections(*_load([*rules, *own[0]], [*sequences, *own[1]]), reads)
+        found = _load([*rules, *_folders(settings.rules)], [*sequences, *_folders(settings.sequences)])
+        return Detections(*found, reads)
     except (PolicyError, PolicyErrors) as error:
         log.error("the rules and sequences of this host are not in force: %s", error)
         return Detections(*_load(rules, sequences), reads, (f"only what is shipped is in force: {error}",))
+
+
+def _folders(names: Sequence[str]) -> list[Path]:
+    return [Path(each) for each in names if Path(each).is_dir()]
 
 
 def read_list(path: Path) -> tuple[bytes, ...]:

@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Final
@@ -74,7 +75,7 @@ def _start(places: Places) -> Watch:
     watch = Watch(
         KernelSource(settings, found.reads),
         pipeline,
-        _store(places, settings),
+        _store(places, settings, rules.tags),
         places,
         settings,
         names=names,
@@ -113,5 +114,11 @@ def _serve(watch: Watch) -> None:
     watch.stop()
 
 
-def _store(places: Places, settings: WatchSettings) -> Store | None:
-    return None
+def _store(places: Places, settings: WatchSettings, tags: Sequence[str]) -> Store | None:
+    if not settings.store:
+        return None
+    from detect.store.settings import StoreSettings  # noqa: PLC0415
+    from detect.store.store import Store as EventStore  # noqa: PLC0415
+
+    limits = StoreSettings(places.observed, max_bytes=settings.store_bytes, max_days=settings.store_days)
+    return EventStore(limits, tags=tags, notify=lambda text: log.warning("store: %s", text))

@@ -18,8 +18,8 @@ class WatchSettings:
     """Events that are kept in memory for those who begin to look."""
     keep_alerts: int = 2_000
     reads: tuple[str, ...] = ()
-    """Further files whose reading is an event, beside those that are shipped (detect/library/reads.txt): a path,
-    a name anywhere, or with a slash at its end the files right in a folder."""
+    """Further files whose reading is an event, beside those of detect/library/reads.txt: a path, a name
+    anywhere, or with a slash at its end the files right in a folder."""
     rules: tuple[str, ...] = ("/etc/menshen/rules",)
     """Folders with Sigma rules of this host, beside those that are shipped."""
     sequences: tuple[str, ...] = ("/etc/menshen/sequences",)
