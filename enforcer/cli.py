@@ -21,6 +21,7 @@ COMMANDS = {
     "off": ("enforcer.commands.off:off", "End enforcement: authorised, logged, verified."),
     "policy": ("enforcer.commands.policy:policy", "Validate, apply, list and show policies."),
     "reload": ("enforcer.commands.reload:reload", "Look for new policies and signed programs now."),
+    "rules": ("enforcer.commands.rules:rules", "Validate, list and try rules in Sigma."),
     "status": ("enforcer.commands.status:status", "How things stand."),
     "watch": ("enforcer.commands.watch:watch", "Run the watch: collect, judge, keep, tell."),
     "why": ("enforcer.commands.why:why", "Explain an event, and what would allow it."),

@@ -126,7 +126,7 @@ _BROADCAST: Final = IPv4Address("255.255.255.255")
 _TYPE_WORDS: Final = {int(kind): kind.word for kind in Type}
 _FLAG_WORDS: Final = {int(flag): str(flag.name).lower().replace("_", "-") for flag in Flag}
 _FAMILIES: Final = {0: "", 1: "unix", 4: "ipv4", 6: "ipv6"}
-_PROTOCOLS: Final = {
+PROTOCOLS: Final = {
     0: "",
     1: "icmp",
     6: "tcp",
@@ -161,7 +161,7 @@ _WORDS: Final[dict[str, Word]] = {
     "type": _names(_TYPE_WORDS),
     "flags": _bits(_FLAG_WORDS),
     "family": _names(_FAMILIES),
-    "protocol": _names(_PROTOCOLS),
+    "protocol": _names(PROTOCOLS),
     "digest": lambda number: b"%016x" % number if number else b"",
 }
 
@@ -242,7 +242,7 @@ _NETWORK: Final = (
     Field("DestinationScope", "address", View.ADDRESS, _SCOPE, _OUTGOING, scope),
     Field("SourceIp", "address", View.ADDRESS, "whom it accepts", frozenset({Type.ACCEPT})),
     Field("SourcePort", "port", View.NUMBER, "the same", frozenset({Type.ACCEPT})),
-    _word("Protocol", "protocol", _names(_PROTOCOLS), "tcp, udp, ..."),
+    _word("Protocol", "protocol", _names(PROTOCOLS), "tcp, udp, ..."),
     _word(
         "Initiated",
         "type",
