@@ -85,7 +85,7 @@ def _row(line: bytes, place: Place) -> Row:
         try:
             row |= convert(name, value)
             if name in _NUMBERS:
-                room = np.iinfo(OBSERVATION[name])
+                room: Any = np.iinfo(OBSERVATION[name].str)
                 if not room.min <= row[name] <= room.max:
                     raise OverflowError("it does not fit")
         except (ValueError, TypeError, KeyError, OverflowError) as error:
