@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _MARKS: Final = {OVERFLOW: OVERFLOW_TEXT, LOST: LOST_TEXT}
-_MARKED: Final = {text: symbol for symbol, text in _MARKS.items()}
+MARKED: Final = {text: symbol for symbol, text in _MARKS.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class Part:
         """The session of each event."""
         return self.contexts["session"][self.events["context"]]
 
-    def rows(self, index: Column) -> Part:
+    def rows(self, index: Column | slice) -> Part:
         """Some of the events, with all contexts and acts."""
         return Part(self.values, self.contexts, self.acts, take(self.events, index))
 
@@ -97,7 +97,7 @@ class Batches:
 
 
 def _symbol(symbols: Symbols, text: str) -> int:
-    return _MARKED[text] if text in _MARKED else symbols.intern(to_bytes(text))
+    return MARKED[text] if text in MARKED else symbols.intern(to_bytes(text))
 
 
 def of_content(content: Content) -> Part:

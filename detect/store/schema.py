@@ -145,7 +145,7 @@ def flat(columns: Columns, tags: Column) -> dict[str, Column]:
     return found
 
 
-def take(columns: Columns, index: Column) -> dict[str, Column]:
+def take(columns: Columns, index: Column | slice) -> dict[str, Column]:
     """These rows of every column."""
     return {name: column[index] for name, column in columns.items()}
 

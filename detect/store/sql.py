@@ -28,9 +28,9 @@ _TYPES: Final = " ".join(f"WHEN {one.value} THEN '{one.word}'" for one in Type)
 _BATCH: Final = 1024
 
 COLUMNS: Final = {
-    "time": "make_timestamp_ns(e.time::BIGINT + e.clock)",
+    "time": "make_timestamp_ns(try_cast(e.time::HUGEINT + e.clock AS BIGINT))",
     "type": f"CASE a.type {_TYPES} ELSE 'type-' || a.type END",
-    "session": "c.session",
+    "session": "printf('%x', c.session)",
     "process": "c.process",
     "parent": "c.parent",
     "exe": "c.exe",
@@ -91,7 +91,7 @@ class Answer:
     rows: Iterator[tuple[Any, ...]]
 
 
-def hunt(history: History, sql: str, limits: Limits = Limits(), parameters: Sequence[object] = ()) -> Answer:
+def ask(history: History, sql: str, limits: Limits = Limits(), parameters: Sequence[object] = ()) -> Answer:
     """Run one SELECT over the view `events`. StoreError says what is wrong with it.
 
     A segment that turns out to be damaged is left out and named in `history.skipped`.
@@ -104,22 +104,34 @@ def hunt(history: History, sql: str, limits: Limits = Limits(), parameters: Sequ
         try:
             _only_select(connection, sql)
             return _run(connection, sql, limits, parameters)
-        except duckdb.InterruptException:
-            connection.close()
-            text = f"the query was stopped after {limits.seconds:g} seconds"
-            raise StoreError(f"{text}; ask for less, for example by time or by session") from None
-        except duckdb.OutOfMemoryException:
-            connection.close()
-            text = f"the query needs more than {limits.memory_bytes >> 20} MB"
-            raise StoreError(f"{text}; ask for fewer columns or rows") from None
         except duckdb.Error as error:
             connection.close()
-            wrong = (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException)
-            if isinstance(error, (*wrong, duckdb.PermissionException, duckdb.DataError)):
-                raise StoreError(str(error)) from None  # the query is wrong, not a file
-            history.verify()
-            if len(history.skipped) == known:
-                raise StoreError(str(error)) from None
+            wrong_query = (
+                duckdb.ParserException,
+                duckdb.BinderException,
+                duckdb.CatalogException,
+                duckdb.PermissionException,
+                duckdb.DataError,
+                duckdb.InterruptException,
+                duckdb.OutOfMemoryException,
+            )
+            if not isinstance(error, wrong_query):  # then it may be a file
+                history.verify()
+                if len(history.skipped) > known:
+                    continue
+            raise StoreError(_sentence(error, limits)) from None
+
+
+def _sentence(error: Exception, limits: Limits) -> str:
+    import duckdb  # noqa: PLC0415 - heavy
+
+    if isinstance(error, duckdb.InterruptException):
+        text = f"the query was stopped after {limits.seconds:g} seconds"
+        return f"{text}; ask for less, for example by time or by session"
+    if isinstance(error, duckdb.OutOfMemoryException):
+        text = f"the query needs more than {limits.memory_bytes >> 20} MB"
+        return f"{text}; ask for fewer columns or rows"
+    return str(error)
 
 
 def connect(history: History, limits: Limits) -> duckdb.DuckDBPyConnection:
@@ -231,16 +243,24 @@ def _run(
     except BaseException:
         timer.cancel()
         raise
-    return Answer(columns, _rows(connection, result, first, timer))
+    return Answer(columns, _rows(connection, result, first, timer, limits))
 
 
 def _rows(
-    connection: duckdb.DuckDBPyConnection, result: Any, found: list[Any], timer: threading.Timer
+    connection: duckdb.DuckDBPyConnection,
+    result: Any,
+    found: list[Any],
+    timer: threading.Timer,
+    limits: Limits,
 ) -> Iterator[tuple[Any, ...]]:
+    import duckdb  # noqa: PLC0415 - heavy
+
     try:
         while found:
             yield from found
             found = result.fetchmany(_BATCH)
+    except duckdb.Error as error:
+        raise StoreError(_sentence(error, limits)) from None
     finally:
         timer.cancel()
         connection.close()
