@@ -21,6 +21,7 @@ from detect.store.entry import (
     Entry,
     Listing,
     entry_of,
+    journals,
     read_listing,
     write_listing,
 )
@@ -96,13 +97,10 @@ class Catalogue:
             self._save(self.listing)
             self.damage.append(f"segment {entry.name} ({entry.events} events) is damaged: {reason}")
 
-    def count(self, **more: int) -> None:
-        """Add to counters that outlive the process; they are written with the next change of the list."""
-        with self._lock:
-            counters = dict(self.listing.counters)
-            for name, value in more.items():
-                counters[name] = counters.get(name, 0) + value
-            self.listing = replace(self.listing, counters=counters)
+    def last_number(self) -> int:
+        """The highest number of a journal that is in use."""
+        listed = [entry.journals[1] for entry in self.listing.segments]
+        return max([*listed, *journals(self.folder)], default=0)
 
     def sweep(self, *, everything: bool = False) -> None:
         """Remove what was replaced long enough ago."""

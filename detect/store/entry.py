@@ -5,10 +5,11 @@ A segment is named after the journals that it was made of: `000017-000024`, the 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import uuid
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -47,7 +48,6 @@ class Listing:
     elapsed: int = 0
     wall: int = 0
     boot: str = ""
-    counters: dict[str, int] = field(default_factory=dict)
 
 
 def segment_name(first: int, last: int) -> str:
@@ -98,13 +98,19 @@ def write_listing(folder: Path, listing: Listing) -> None:
     """Replace the list as a whole."""
     new = folder / (FILE + TEMPORARY)
     write_file(new, json.dumps(asdict(listing)))
-    new.rename(folder / FILE)
-    sync_folder(folder)
+    rename(new, folder / FILE)
 
 
 def write_entry(folder: Path, entry: Entry) -> None:
     """Beside the segment's files: the list can be made again from what is there."""
     write_file(folder / ENTRY, json.dumps(asdict(entry)))
+
+
+def rename(new: Path, place: Path) -> None:
+    """Give a file or folder its name. That is done even if the disk cannot keep it yet: the next time may."""
+    new.rename(place)
+    with contextlib.suppress(OSError):
+        sync_folder(place.parent)
 
 
 def sync_folder(folder: Path) -> None:

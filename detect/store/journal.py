@@ -46,6 +46,10 @@ class Content:
     torn: int = 0
     """Bytes after them."""
 
+    def count(self) -> int:
+        """Events."""
+        return sum(map(len, self.events))
+
 
 class Journal:
     """The file that is being written, and the same content in memory for when it is sealed."""

@@ -3,37 +3,33 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Sequence
+from typing import Final
 
 from detect.store import seal, segment
 from detect.store.catalogue import Catalogue
 from detect.store.clock import Clock
 from detect.store.entry import Entry
+from detect.store.ledger import Ledger
 from detect.store.settings import StoreSettings
-
-if TYPE_CHECKING:
-    from detect.store.store import Counters
 
 _DAY: Final = 86_400 * 10**9
 _SMALLEST: Final = 1 << 11
-Notify = Callable[[str], None]
 
 
-def keep(
-    catalogue: Catalogue, settings: StoreSettings, clock: Clock, counters: Counters, notify: Notify
-) -> None:
+def keep(catalogue: Catalogue, settings: StoreSettings, clock: Clock, ledger: Ledger) -> None:
     """Merge while there is something to merge, then hold the limits."""
-    while (group := choose(catalogue.listing.segments, settings)) and _merge(
-        catalogue, group, clock, counters, notify
-    ):
+    while (group := choose(catalogue.listing.segments, settings)) and _merge(catalogue, group, clock, ledger):
         pass
-    expire(catalogue, settings, clock, counters, notify)
+    expire(catalogue, settings, clock, ledger)
     catalogue.sweep()
 
 
 def choose(segments: Sequence[Entry], settings: StoreSettings) -> list[Entry]:
-    """Neighbours of one boot and of about one size, the smallest first; empty if there are too few."""
+    """Neighbours of one boot and of about one size, the smallest first; empty if there are too few.
+
+    A large one is not written again for a few small ones beside it.
+    """
     for level in range(_level(settings.merged_events, settings.merge) + 1):
         run: list[Entry] = []
         for entry in segments:
@@ -43,7 +39,8 @@ def choose(segments: Sequence[Entry], settings: StoreSettings) -> list[Entry]:
             if fits:
                 run.append(entry)
             if len(run) == settings.merge:
-                if sum(one.events for one in run) <= settings.merged_events:
+                total, largest = sum(one.events for one in run), max(one.events for one in run)
+                if total <= settings.merged_events and 2 * largest <= total:
                     return run
                 run = run[1:]
     return []
@@ -57,36 +54,33 @@ def _level(events: int, merge: int) -> int:
     return level
 
 
-def _merge(
-    catalogue: Catalogue, group: list[Entry], clock: Clock, counters: Counters, notify: Notify
-) -> bool:
+def _merge(catalogue: Catalogue, group: list[Entry], clock: Clock, ledger: Ledger) -> bool:
     """Whether the list changed. Without room nothing is merged: that needs some for a while."""
     try:
         entry = seal.merge(catalogue.folder, group)
         catalogue.add(entry, clock.boottime(), clock.wall(), replaces=group)
     except OSError as error:
-        if damaged(catalogue, group, counters, notify):
+        if damaged(catalogue, group, ledger):
             return True
-        notify(f"segments were not merged: {error}")
+        ledger.say(f"segments were not merged: {error}")
         return False
     except Exception:  # whatever pyarrow makes of bytes that are not Parquet
-        if damaged(catalogue, group, counters, notify):
+        if damaged(catalogue, group, ledger):
             return True
         raise
-    counters.merges += 1
+    ledger.count("merges", 1)
     return True
 
 
-def damaged(catalogue: Catalogue, group: Sequence[Entry], counters: Counters, notify: Notify) -> bool:
+def damaged(catalogue: Catalogue, group: Sequence[Entry], ledger: Ledger) -> bool:
     """Set aside those that cannot be read. Whether there were any."""
     found = False
     for entry in group:
         reason = check(catalogue, entry)
         if reason:
             catalogue.set_aside(entry, reason)
-            counters.damaged += entry.events
-            catalogue.count(damaged=entry.events)
-            notify(catalogue.damage[-1])
+            ledger.count("damaged", entry.events)
+            ledger.say(catalogue.damage[-1])
             found = True
     return found
 
@@ -102,9 +96,7 @@ def check(catalogue: Catalogue, entry: Entry) -> str:
     return "" if found == entry.events else f"{found} events instead of {entry.events}"
 
 
-def expire(
-    catalogue: Catalogue, settings: StoreSettings, clock: Clock, counters: Counters, notify: Notify
-) -> None:
+def expire(catalogue: Catalogue, settings: StoreSettings, clock: Clock, ledger: Ledger) -> None:
     """Hold the limits of size, age and room on the file system."""
     oldest_mark = catalogue.now(clock.boottime()) - int(settings.max_days * _DAY)
     while segments := catalogue.listing.segments:
@@ -112,13 +104,11 @@ def expire(
         if not too_old and catalogue.size() <= settings.max_bytes:
             break
         gone = catalogue.drop_oldest()
-        counters.expired += gone.events if gone else 0
+        ledger.count("expired", gone.events if gone else 0)
     while catalogue.listing.segments and free(catalogue) < settings.min_free:
         gone = catalogue.drop_oldest()
         if gone is not None:
-            counters.shed += gone.events
-            catalogue.count(shed=gone.events)
-            notify(f"{gone.events} events lost: the disk is nearly full: segment {gone.name} was given up")
+            ledger.lose("shed", gone.events, f"the disk is nearly full: segment {gone.name} was given up")
 
 
 def free(catalogue: Catalogue) -> int:

@@ -5,6 +5,7 @@ It is written beside its place, brought to the disk and renamed, so that it is t
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from detect.store.entry import TEMPORARY, Entry, sync_folder, write_entry
+from detect.store.entry import TEMPORARY, Entry, rename, sync_folder, write_entry
 from detect.store.part import Part
 from detect.store.schema import GROUP, NAMES, TABLES, Column, Columns, Kept
 
@@ -88,16 +89,16 @@ class Writer:
         """Give the segment its name: from now on it is whole."""
         write_entry(self._new, entry)
         sync_folder(self._new)
-        self._new.rename(self.folder)
-        sync_folder(self.folder.parent)
+        shutil.rmtree(self.folder, ignore_errors=True)  # of an attempt that could not be listed
+        rename(self._new, self.folder)
 
     def abandon(self) -> None:
         """Leave nothing behind."""
-        for sink, _ in self._open.values():
-            try:
-                sink.close()
-            except OSError:
-                continue  # the disk is full: what could not be flushed is to be removed
+        for sink, writer in self._open.values():
+            for end in (writer, sink):
+                with contextlib.suppress(OSError, ValueError):  # what cannot be flushed is to be removed
+                    end.close()
+            writer.is_open = False  # or it would try again when it is collected
         self._open.clear()
         shutil.rmtree(self._new, ignore_errors=True)
 

@@ -2,56 +2,29 @@
 
 from __future__ import annotations
 
-import errno
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from detect.batch import Batch, Tagged
-from detect.store import journal, keep, seal
+from detect.store import keep
 from detect.store.catalogue import Catalogue
 from detect.store.clock import Clock
-from detect.store.entry import Entry, journal_path, journals
+from detect.store.entry import journal_path
 from detect.store.journal import Journal
+from detect.store.ledger import Counters, Ledger
+from detect.store.sealer import FULL, Sealer
 from detect.store.settings import StoreSettings
 
 SYNC_SECONDS: Final = 1.0
 """Seconds of events that a loss of power may take. A crash of the watch takes only those in the queue."""
-PROBLEMS: Final = 20
-FULL: Final = {errno.ENOSPC, errno.EDQUOT}
-
-Found = TypeVar("Found")
-
-
-@dataclass(slots=True)
-class Counters:
-    """What the store did since it was opened, in events unless it says otherwise."""
-
-    appended: int = 0
-    written: int = 0
-    sealed: int = 0
-    queue_full: int = 0
-    """Not kept: the disk did not keep up."""
-    disk_full: int = 0
-    """Not kept: no room, and nothing left to give up for it."""
-    shed: int = 0
-    """Given up before their time for want of room."""
-    expired: int = 0
-    """Past the limits of size or age."""
-    damaged: int = 0
-    """In segments that were set aside."""
-    torn_bytes: int = 0
-    merges: int = 0
-
-    def as_dict(self) -> dict[str, int]:
-        """By name."""
-        return {one.name: getattr(self, one.name) for one in fields(self)}
+RETRY_SECONDS: Final = 30.0
+"""Seconds until what could not be sealed is tried again."""
 
 
 class Store:
@@ -73,27 +46,25 @@ class Store:
     ) -> None:
         self.settings = settings
         self.clock = clock or Clock()
-        self.counters = Counters()
         self.recent: deque[Batch] = deque()
         self._tags = tags
-        self._told = notify
-        self.problems: deque[str] = deque(maxlen=PROBLEMS)
-        """What was lost or damaged, in words; the newest last."""
         self._background = background
+        self._ledger = Ledger(notify)
         self._catalogue = Catalogue(
             settings.folder, str(self.clock.boot), self.clock.boottime(), self.clock.wall()
         )
+        for text in self._catalogue.damage:
+            self._ledger.say(text)
+        self._sealer = Sealer(self._catalogue, self.clock, self._ledger)
+        self._number = self._catalogue.last_number()
+        self._sealer.seal_files()
         self._journal: Journal | None = None
-        self._began = 0.0
-        self._synced = 0.0
+        self._began = self._synced = self._tried = 0.0
         self._queue: deque[tuple[Batch, NDArray[np.uint32]]] = deque()
         self._waiting = 0
         self._wake = threading.Condition()
         self._keeper_wake = threading.Event()
         self._closing = False
-        for text in self._catalogue.damage:
-            self._notify(text)
-        self._number = self._recover()
         self._threads: list[threading.Thread] = []
         if background:
             for name, work in (("store-writer", self._write_loop), ("store-keeper", self._keep_loop)):
@@ -106,7 +77,7 @@ class Store:
         """Keep a batch."""
         if not len(batch):
             return
-        self.counters.appended += len(batch)
+        self._ledger.count("appended", len(batch))
         self._remember(batch)
         item = (batch, tag_symbols(batch, tagged, self._tags))
         if not self._background:
@@ -114,11 +85,21 @@ class Store:
             return
         with self._wake:
             if self._waiting and self._waiting + len(batch) > self.settings.queue_events:
-                self._lose("queue_full", len(batch), "the disk does not keep up")
+                self._ledger.lose("queue_full", len(batch), "the disk does not keep up")
                 return
             self._queue.append(item)
             self._waiting += len(batch)
             self._wake.notify()
+
+    @property
+    def counters(self) -> Counters:
+        """What was done and lost."""
+        return self._ledger.counters
+
+    @property
+    def problems(self) -> Sequence[str]:
+        """What was lost or damaged, in words; the newest last."""
+        return tuple(self._ledger.problems)
 
     @property
     def events(self) -> int:
@@ -144,25 +125,12 @@ class Store:
         if written is None:
             return
         written.close()
-        if not written.count:
-            written.path.unlink()
-            return
-        number = self._number
-        content = written.content()
-        try:
-            self._with_room(
-                lambda: self._list(seal.seal(self.settings.folder, number, content, self._age_mark()))
-            )
-        except OSError as error:
-            self._lose("disk_full", 0, f"journal {number} stays unsealed: {error.strerror}")
-            return
-        self.counters.sealed += written.count
-        written.path.unlink()
+        self._sealer.seal(self._number, written.path, written.content())
         self._keeper_wake.set()
 
     def keep(self) -> None:
         """Merge, and remove what is past the limits, until there is nothing to do."""
-        keep.keep(self._catalogue, self.settings, self.clock, self.counters, self._notify)
+        keep.keep(self._catalogue, self.settings, self.clock, self._ledger)
 
     def flush(self) -> None:
         """Have the disk keep all that was appended, without sealing it."""
@@ -203,29 +171,36 @@ class Store:
                 with self._wake:
                     self._waiting -= len(item[0])
                     self._wake.notify_all()
-            self._sync()
-            self._seal_if_due()
+            self._guard(self._sync, 0)
+            self._guard(self._seal_if_due, 0)
 
     def _keep_loop(self) -> None:
         while not self._closing:
-            self._keeper_wake.wait(timeout=30)
+            self._keeper_wake.wait(timeout=RETRY_SECONDS)
             self._keeper_wake.clear()
-            self.keep()
+            self._guard(self.keep, 0)
+
+    def _guard(self, work: Callable[[], None], events: int) -> None:
+        """A failure costs what it costs and is told; the thread goes on."""
+        try:
+            work()
+        except Exception as error:
+            counter = "disk_full" if isinstance(error, OSError) and error.errno in FULL else "failed"
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else repr(error)
+            self._ledger.lose(counter, events, reason)
 
     # the writer's work
 
     def _write(self, batch: Batch, tags: NDArray[np.uint32]) -> None:
+        self._guard(lambda: self._write_batch(batch, tags), len(batch))
+        if self._journal is not None and self._journal.count >= self.settings.seal_events:
+            self._guard(self.seal, 0)
+
+    def _write_batch(self, batch: Batch, tags: NDArray[np.uint32]) -> None:
         if self._journal is not None and self._journal.symbols is not batch.symbols:
             self.seal()
-        columns = dict(batch.columns)
-        try:
-            self._with_room(lambda: self._open(batch).append(columns, tags, self.clock.offset()))
-        except OSError as error:
-            self._lose("disk_full", len(batch), error.strerror or str(error))
-            return
-        self.counters.written += len(batch)
-        if self._journal is not None and self._journal.count >= self.settings.seal_events:
-            self.seal()
+        self._sealer.with_room(lambda: self._open(batch).append(batch.columns, tags, self.clock.offset()))
+        self._ledger.count("written", len(batch))
 
     def _open(self, batch: Batch) -> Journal:
         if self._journal is None:
@@ -237,71 +212,16 @@ class Store:
 
     def _sync(self) -> None:
         if self._journal is not None and time.monotonic() - self._synced >= SYNC_SECONDS:
-            self._journal.sync()
             self._synced = time.monotonic()
+            self._journal.sync()
 
     def _seal_if_due(self) -> None:
-        if self._journal is not None and time.monotonic() - self._began >= self.settings.seal_seconds:
+        now = time.monotonic()
+        if self._journal is not None and now - self._began >= self.settings.seal_seconds:
             self.seal()
-
-    def _recover(self) -> int:
-        """Seal what an earlier run left. The highest number that was ever used."""
-        folder = self.settings.folder
-        found = journals(folder)
-        listed = [entry.journals for entry in self._catalogue.listing.segments]
-        for number, path in found.items():
-            if any(first <= number <= last for first, last in listed):
-                path.unlink()
-                continue
-            try:
-                content = journal.read(path)
-            except ValueError as error:
-                path.rename(folder / "damaged" / path.name)
-                self._notify(f"{path} cannot be read and was moved to damaged/: {error}")
-                continue
-            if content.torn:
-                self.counters.torn_bytes += content.torn
-                self._catalogue.count(torn_bytes=content.torn)
-                self._notify(
-                    f"{path} ended in the middle of a record: "
-                    f"{content.torn} bytes after {content.size} are cut off"
-                )
-            if content.events:
-                self._with_room(
-                    lambda number=number, content=content: self._list(  # type: ignore[misc]
-                        seal.seal(folder, number, content, self._age_mark())
-                    )
-                )
-            path.unlink()
-        return max([*found, *(last for _, last in listed)], default=0)
-
-    def _list(self, entry: Entry) -> None:
-        self._catalogue.add(entry, self.clock.boottime(), self.clock.wall())
-
-    def _age_mark(self) -> int:
-        return self._catalogue.now(self.clock.boottime())
-
-    def _with_room(self, work: Callable[[], Found]) -> Found:
-        """Do it; while the disk is full, give up the oldest segment for it. OSError if there is none left."""
-        while True:
-            try:
-                return work()
-            except OSError as error:
-                if error.errno not in FULL:
-                    raise
-                oldest = self._catalogue.drop_oldest()
-                if oldest is None:
-                    raise
-                self._lose("shed", oldest.events, f"the disk is full: segment {oldest.name} was given up")
-
-    def _lose(self, counter: str, events: int, why: str) -> None:
-        setattr(self.counters, counter, getattr(self.counters, counter) + events)
-        self._catalogue.count(**{counter: events})
-        self._notify(f"{events} events lost: {why}")
-
-    def _notify(self, text: str) -> None:
-        self.problems.append(text)
-        self._told(text)
+        if self._sealer.left and now - self._tried >= RETRY_SECONDS:
+            self._tried = now
+            self._sealer.seal_files(self._journal.path if self._journal is not None else None)
 
     def _remember(self, batch: Batch) -> None:
         self.recent.append(batch)
