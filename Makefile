@@ -25,11 +25,11 @@ PROTOS := $(wildcard enforcer/api/*.proto)
 PROTO_PYTHON := $(PROTOS:.proto=_pb2.py)
 C_SOURCES = $(shell find bpf_lsm/src -name '*.c' -o -name '*.h' 2>/dev/null | grep -v vmlinux | sort)
 
-.PHONY: help setup bpf proto image guest demo bench lint unit fuzz mutation nightly test format clean
+.PHONY: help setup bpf proto image guest demo bench bench-watch lint unit fuzz mutation nightly test format clean
 
 help: ## this list
 	@echo "Menshen: mandatory access control by business identity. On Debian 12, as root:"
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: build/setup.stamp ## the Debian packages and the virtual environment that everything else needs
 
@@ -71,6 +71,10 @@ demo: bpf proto ## an intrusion into a guest, denied step by step: KERNEL=..., E
 
 bench: bpf proto ## what each operation costs, beside the peers; also as build/bench.json
 	@$(PY) -m tests.bench
+	@$(PY) -m tests.bench.watch
+
+bench-watch: build/setup.stamp ## the watch's alone, on this machine: EVENTS=5000000
+	@EVENTS='$(or $(EVENTS),5000000)' $(PY) -m tests.bench.watch
 
 lint: proto ## ruff, mypy, clang-format
 	@$(PY) -m ruff check .

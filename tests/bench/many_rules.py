@@ -6,7 +6,7 @@ import json
 import random
 from typing import Any, Final
 
-from detect.rules.library import shipped
+from detect.rules.library import RULES
 from detect.rules.model import Rule
 from detect.rules.parse import parse
 
@@ -170,10 +170,12 @@ class _Maker:
         return "process_creation", detection
 
 
-def rules(count: int, seed: int = 1) -> tuple[Rule, ...]:
+def documents(count: int, seed: int = 1) -> list[str]:
     """The shipped rules, and made ones up to `count`: processes, files, connections, regular expressions."""
     maker = _Maker(seed)
-    found = list(shipped()[:count])
+    found = [text for path in sorted(RULES.glob("*.yml")) for text in path.read_text().split("\n---\n")][
+        :count
+    ]
     kinds = [maker.process, maker.process, maker.process, maker.file, maker.file, maker.network, maker.regex]
     while len(found) < count:
         category, detection = maker.random.choice(kinds)()
@@ -185,5 +187,10 @@ def rules(count: int, seed: int = 1) -> tuple[Rule, ...]:
             "level": "low",
             "tags": ["attack.execution"],
         }
-        found += parse(json.dumps(rule).encode(), "made.yml")
-    return tuple(found)
+        found.append(json.dumps(rule))
+    return found
+
+
+def rules(count: int, seed: int = 1) -> tuple[Rule, ...]:
+    """The same, read."""
+    return tuple(rule for text in documents(count, seed) for rule in parse(text.encode(), "made.yml"))

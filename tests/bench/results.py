@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final
@@ -113,11 +114,17 @@ def first_bar(measured: Measured) -> list[str]:
 
 def write(measured: Measured) -> Path:
     """Our rows in the place of those of an earlier run; rows of other areas stay."""
-    kept = []
-    if OUTPUT.exists():
-        kept = [row for row in json.loads(OUTPUT.read_text()) if not row["name"].startswith(f"{AREA}/")]
+    return keep(rows(measured), lambda name: not name.startswith(f"{AREA}/"))
+
+
+def keep(new: Iterable[Row], stays: Callable[[str], bool] = lambda _: True) -> Path:
+    """Put rows into build/bench.json, in place of those of the same name; others stay if `stays` says so."""
+    found = list(new)
+    names = {row.name for row in found}
+    old = json.loads(OUTPUT.read_text()) if OUTPUT.exists() else []
+    kept = [row for row in old if stays(row["name"]) and row["name"] not in names]
     OUTPUT.parent.mkdir(exist_ok=True)
-    lines = [json.dumps(row) for row in [*(asdict(row) for row in rows(measured)), *kept]]
+    lines = [json.dumps(row) for row in [*(asdict(row) for row in found), *kept]]
     OUTPUT.write_text("[\n" + ",\n".join(lines) + "\n]\n")
     return OUTPUT
 
