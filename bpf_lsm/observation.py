@@ -24,8 +24,8 @@ STRING_LOST: Final = 1
 """Number of a string that could not be sent: the ring of strings was full. Counted."""
 STRING_FIRST: Final = 2
 STRING_NUMBERS: Final = 1 << 15
-"""Strings that the kernel programs remember having sent, at most: what was not named for as long as that many
-others were is sent again before it is named. Receivers keep twice as many."""
+"""Numbers that are given before every string is sent anew, from the first number on: the kernel side may name
+a string after any time, so a receiver needs all of them. It keeps twice as many, for those on the way."""
 STRING_MAX: Final = 2048
 """Bytes of a string that are kept; what is longer is cut, and says so."""
 

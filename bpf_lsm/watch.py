@@ -24,15 +24,15 @@ from bpf_lsm.bpf_object import BpfObject
 from bpf_lsm.collection import BREAKER_WINDOW, CONTROL, TALLIES, TYPES, Meter
 from bpf_lsm.grace import Grace
 from bpf_lsm.kernel_map import KernelMap
-from bpf_lsm.observation import OBSERVATION, STRING, STRING_FIRST, Raw, Tally, Type
+from bpf_lsm.observation import OBSERVATION, STRING, STRING_FIRST, STRING_NUMBERS, Raw, Tally, Type
 from bpf_lsm.ring import Ring, RowRing
 from bpf_lsm.sources import Source
 
 OBJECT: Final = Path(__file__).parent / "objects" / "watch.bpf.o"
 INIT_MOUNTS: Final = Path("/proc/1/ns/mnt")
 SCRATCH_SLOTS_PER_CPU: Final = 8
-RENUMBER_AT: Final = (1 << 32) - (1 << 28)
-"""When the numbers of strings have come this far they begin anew."""
+RENUMBER_AT: Final = STRING_FIRST + STRING_NUMBERS
+"""When the numbers of strings have come this far they begin anew: a receiver keeps no more."""
 _PACE: Final = 0.02
 _PATIENCE: Final = 0.2
 _STRING_HEAD: Final = STRING.itemsize

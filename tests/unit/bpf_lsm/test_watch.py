@@ -448,7 +448,7 @@ def test_numbers_begin_anew_before_they_end_and_nothing_is_lost(
     (tmp_path / "after").touch()
     later = seen.take()
     paths = {seen.text(one["path"]): int(one["path"]) for one in later}
-    assert paths[os.fsencode(tmp_path.resolve() / "after")] < 1 << 20
+    assert paths[os.fsencode(tmp_path.resolve() / "after")] < RENUMBER_AT
 
 
 def test_without_numbers_strings_are_lost_and_counted_and_records_are_not(

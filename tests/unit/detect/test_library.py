@@ -11,9 +11,10 @@ from bpf_lsm.observation import Type
 from detect.batch import Batch
 from detect.decode import Decoder
 from detect.enrich import Enricher
-from detect.rules import reference
+from detect.rules import page, reference
 from detect.rules.engine import RuleEngine
 from detect.rules.library import RULES, shipped
+from detect.rules.parse import parse
 from tests.unit.detect.library_cases import CASES, Event
 from tests.unit.detect.records import raw
 
@@ -95,3 +96,13 @@ def test_the_rules_are_files_by_tactic() -> None:
     assert {path.stem for path in RULES.glob("*.yml")} == {
         *(tactic.replace("defense", "defence") for tactic in TACTICS)
     }
+
+
+def test_the_page_is_up_to_date() -> None:
+    assert page.OUTPUT.read_text() == page.render(), "run: python -m detect.rules.page"
+
+
+def test_the_rule_that_the_page_shows_can_be_read() -> None:
+    (shown,) = re.findall(r"```yaml\n(.*?)```", page.render(), re.DOTALL)
+    (rule,) = parse(shown.encode(), "rules.md")
+    assert rule.name == "ran-from-temp"
