@@ -133,7 +133,7 @@ class Machine:
 
     def _wait_for(self, path: Path) -> None:
         deadline = time.monotonic() + 30
-        while not path.exists():
+        while not _listens(path):
             if self._process.poll() is not None:
                 raise HostError(
                     f"QEMU ended with {self._process.returncode}: {self._errors.read_text()[-2000:]}"
@@ -141,7 +141,6 @@ class Machine:
             if time.monotonic() > deadline:
                 raise HostError("QEMU did not open its control socket within 30 s")
             time.sleep(0.01)
-        time.sleep(0.01)  # it listens right after it binds
 
     @property
     def alive(self) -> bool:
@@ -210,3 +209,13 @@ def _end_left_over(folder: Path) -> None:
         pid = int((folder / "pid").read_text())
         if str(folder).encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
             os.kill(pid, signal.SIGKILL)
+
+
+def _listens(path: Path) -> bool:
+    """Whether somebody listens there; QEMU binds a socket some time before that. Asking connects nobody."""
+    listening = 0x10000  # SO_ACCEPTCON
+    for line in Path("/proc/net/unix").read_text().splitlines()[1:]:
+        words = line.split()
+        if words[-1] == str(path) and int(words[3], 16) & listening:
+            return True
+    return False
