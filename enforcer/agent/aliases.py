@@ -53,6 +53,8 @@ def _outermost(roots: Iterable[Path]) -> list[Path]:
 def _linked(roots: Iterable[Path]) -> Iterator[tuple[Path, os.stat_result]]:
     passed_over = _virtual_mounts()
     for root in roots:
+        if not passed_over.isdisjoint(map(str, (root, *root.parents))):
+            continue
         yield from _if_linked(root)
         for parent, folders, names in os.walk(root):
             folders[:] = [name for name in folders if os.path.join(parent, name) not in passed_over]  # noqa: PTH118 - per folder

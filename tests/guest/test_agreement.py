@@ -26,7 +26,7 @@ AT_ONCE = 10
 @pytest.fixture(scope="module")
 def stage(module_guest: Guest) -> Stage:
     """Actors on a guest, the gate loaded."""
-    stage = Stage(module_guest, world.ACTORS, world.tools())
+    stage = Stage(module_guest, world.ACTORS, world.tools(), world.ROOT.decode())
     stage.prepare()
     module_guest.snapshot(match.PREPARED)
     return stage

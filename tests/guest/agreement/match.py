@@ -53,10 +53,8 @@ def play(stage: Stage, matches: Sequence[Match]) -> list[Findings]:
     scenes = [rounds.scene(match.seed, match.accesses) for match in matches]
     plays = [Round(None, world.set_up())]
     evaluators = [Evaluator(match.image) for match in matches]
-    for match, scene, evaluator in zip(matches, scenes, evaluators, strict=True):
-        classes = {thing.path: evaluator.classify(thing.path)[0] for thing in LINKED}
-        protected = {path: number for path, number in classes.items() if evaluator.protected(number)}
-        plays.append(Round(match.image, scene.script, protected, list(classes), [world.ROOT.decode()]))
+    for match, scene in zip(matches, scenes, strict=True):
+        plays.append(Round(match.image, scene.script))
     setup, *played = stage.play(plays)
     _check_setup(setup)
     return [

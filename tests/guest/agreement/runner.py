@@ -1,79 +1,114 @@
 """In the guest: holds the gate, puts the images in force, lets the lead play, and keeps what the rings said.
 
-    runner.py prepare     load the gate, give credentials, adopt everything that runs
-    runner.py play        play every round that lies in the folder
+    runner.py     load the gate, give credentials, adopt everything that runs; then serve
 
-The folder holds cast.json, NUMBER.image, NUMBER.round, and, where files have several names, NUMBER.protected
-(which of them are). It leaves NUMBER.round.answers, NUMBER.denials, NUMBER.events and NUMBER.said.
+Every line in the pipe `orders` plays all rounds that lie in the folder; the answer in the pipe `answers`
+is what went wrong, or `ok`. The folder holds cast.json, NUMBER.image and NUMBER.round. Playing leaves
+NUMBER.round.answers, NUMBER.denials, NUMBER.events and NUMBER.said.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import stat
 import struct
 import subprocess
-import sys
-import time
+import traceback
 from pathlib import Path
 
 import bpf_lsm
 from bpf_lsm.gate import Gate
 from bpf_lsm.ring import Ring
+from bpf_lsm.tables import Alias
 from enforcer.agent import aliases
+from enforcer.agent.language import Language
 
 OBJECT = Path(bpf_lsm.__file__).parent / "objects/menshen.bpf.o"
 FOLDER = Path("/run/agreement")
 LENGTH = struct.Struct("<I")
 
 
-def cast() -> dict[str, object]:
-    """Who plays, and whose digest is whose."""
-    found: dict[str, object] = json.loads((FOLDER / "cast.json").read_text())
-    return found
+class Runner:
+    """The gate, and the rounds that are played at it."""
 
+    def __init__(self) -> None:
+        self.cast = json.loads((FOLDER / "cast.json").read_text())
+        capacity = self.cast["capacity"]
+        self.gate = Gate.load(OBJECT, capacity=capacity, catalogue_size=4096)
+        self.language = Language(capacity)
+        self.gate.set_credentials(
+            {bytes.fromhex(digest): identity for digest, identity in self.cast["credentials"].items()}
+        )
+        # everything that runs already is the host, which no policy is about
+        pids = {int(path.name): self.cast["host"] for path in Path("/proc").iterdir() if path.name.isdigit()}
+        self.gate.adopt_tasks({}, {**pids, os.getpid(): self.cast["lead"]})
 
-def credentials() -> dict[bytes, int]:
-    """sha256 -> identity."""
-    found = cast()["credentials"]
-    assert isinstance(found, dict)
-    return {bytes.fromhex(digest): identity for digest, identity in found.items()}
+    def play(self) -> None:
+        """Every round of the folder, by one run of the lead and its actors."""
+        lead = Lead(self.cast["actors"])
+        try:
+            for script in sorted(FOLDER.glob("*.round")):
+                self.play_round(lead, script.name.removesuffix(".round"))
+        finally:
+            self.gate.uninstall()
+            lead.end()
 
+    def play_round(self, lead: Lead, number: str) -> None:
+        """One image (none: the one before stays in force), one script."""
+        image = FOLDER / f"{number}.image"
+        said: dict[str, object] = {}
+        if image.exists():
+            content = image.read_bytes()
+            found = aliases.search(*self.language.aliases(content))
+            self.gate.install(content, found)
+            said["aliases"] = self.known(found)
+        for ring in (self.gate.denials, self.gate.events):
+            ring.read()
+        before = self.gate.counters()
+        lead.play(FOLDER / f"{number}.round")
+        said["counters"] = {name: value - before[name] for name, value in self.gate.counters().items()}
+        keep(self.gate.denials, FOLDER / f"{number}.denials")
+        keep(self.gate.events, FOLDER / f"{number}.events")
+        said["generation"] = self.gate.generation
+        (FOLDER / f"{number}.said").write_text(json.dumps(said))
 
-def prepare() -> None:
-    """Load the gate; everything that runs already is the host, which no policy is about."""
-    began = time.monotonic()
-    about = cast()
-    gate = Gate.load(OBJECT, capacity=int(str(about["capacity"])), catalogue_size=4096)
-    loaded = time.monotonic()
-    gate.set_credentials(credentials())
-    host = about["host"]
-    assert isinstance(host, int)
-    pids = {int(path.name): host for path in Path("/proc").iterdir() if path.name.isdigit()}
-    gate.adopt_tasks({}, pids)
-    print(json.dumps({"load": loaded - began, "adopt": time.monotonic() - loaded}))
+    def known(self, found: dict[Alias, int]) -> dict[str, int]:
+        """By path (in hexadecimal), of what has several names: the class that its inode is labelled with."""
+        classes = {(alias.inode, alias.device): number for alias, number in found.items()}
+        listed: dict[str, int] = {}
+        for parent, _, names in os.walk(os.fsencode(self.cast["root"])):
+            for name in names:
+                path = os.path.join(parent, name)  # noqa: PTH118 - bytes
+                status = os.lstat(path)
+                if stat.S_ISREG(status.st_mode) and status.st_nlink > 1:
+                    listed[path.hex()] = classes.get((status.st_ino, status.st_dev), 0)
+        return listed
 
 
 class Lead:
     """The lead of the actors, waiting for rounds."""
 
-    def __init__(self) -> None:
-        found = cast()["actors"]
-        assert isinstance(found, list)
+    def __init__(self, actors: list[str]) -> None:
         os.sched_setaffinity(0, {0})  # one after the other anyway: no waking of another processor
-        self.process = subprocess.Popen(found, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(actors, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.wait("ready")
 
     def wait(self, word: str) -> None:
         assert self.process.stdout
         if (said := self.process.stdout.readline().strip()) != word:
-            raise SystemExit(f"the lead said {said!r} and not {word!r}: status {self.process.wait()}")
+            raise RuntimeError(f"the lead said {said!r} and not {word!r}: status {self.process.wait()}")
 
     def play(self, script: Path) -> None:
         assert self.process.stdin
         self.process.stdin.write(f"{script}\n")
         self.process.stdin.flush()
         self.wait("done")
+
+    def end(self) -> None:
+        assert self.process.stdin
+        self.process.stdin.close()
+        self.process.wait(10)
 
 
 def keep(ring: Ring, into: Path) -> None:
@@ -84,51 +119,20 @@ def keep(ring: Ring, into: Path) -> None:
                 file.write(LENGTH.pack(len(record)) + record)
 
 
-def play_round(gate: Gate, lead: Lead, number: str) -> None:
-    """One image, one script."""
-    image, protected = FOLDER / f"{number}.image", FOLDER / f"{number}.protected"
-    said: dict[str, object] = {}
-    began = time.monotonic()
-    if image.exists():
-        found = {}
-        names: dict[str, int] = {}
-        if protected.exists():
-            about = json.loads(protected.read_text())
-            names = {os.fsdecode(bytes.fromhex(name)): number for name, number in about["classes"].items()}
-            found = aliases.search([Path(root) for root in about["roots"]], names.get)
-            known = {(alias.inode, alias.device): number for alias, number in found.items()}
-            said["aliases"] = {
-                name: known.get((status.st_ino, status.st_dev), 0)
-                for name in about["names"]
-                for status in [os.lstat(os.fsdecode(bytes.fromhex(name)))]
-            }
-        gate.install(image.read_bytes(), found)
-    for ring in (gate.denials, gate.events):
-        ring.read()
-    before = gate.counters()
-    installed = time.monotonic()
-    lead.play(FOLDER / f"{number}.round")
-    played = time.monotonic()
-    said["counters"] = {name: value - before[name] for name, value in gate.counters().items()}
-    keep(gate.denials, FOLDER / f"{number}.denials")
-    keep(gate.events, FOLDER / f"{number}.events")
-    said["generation"] = gate.generation
-    said["seconds"] = [installed - began, played - installed, time.monotonic() - played]
-    (FOLDER / f"{number}.said").write_text(json.dumps(said))
-
-
 def main() -> None:
-    """What the command line says."""
-    if sys.argv[1] == "prepare":
-        prepare()
-        return
-    gate = Gate.adopt()
-    lead = Lead()
-    try:
-        for script in sorted(FOLDER.glob("*.round")):
-            play_round(gate, lead, script.name.removesuffix(".round"))
-    finally:
-        gate.uninstall()
+    """Answer every order, the first one being that the gate is there."""
+    runner: Runner | None = None
+    while True:
+        (FOLDER / "orders").read_text()
+        try:
+            if runner is None:
+                runner = Runner()
+            else:
+                runner.play()
+            answer = "ok"
+        except BaseException:
+            answer = traceback.format_exc()
+        (FOLDER / "answers").write_text(answer)
 
 
 main()

@@ -71,11 +71,6 @@ class Round:
 
     image: bytes | None
     script: Script
-    protected: Mapping[bytes, int] = field(default_factory=dict)
-    """Protected names of files that have several: the class of each."""
-    linked: Sequence[bytes] = ()
-    """Names of files that have several: the gate's answer says how each is known."""
-    roots: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,29 +97,38 @@ class Stage:
     tools: Mapping[str, Sequence[bytes]] = field(default_factory=dict)
     """Identity -> programs of the tree that have it."""
 
-    def prepare(self, files: Mapping[str, bytes] | None = None) -> dict[str, float]:
-        """Put everything in, load the gate."""
+    root: str = "/srv"
+    """Where the tree is that has files with several names."""
+
+    def prepare(self) -> None:
+        """Put everything in, load the gate, and leave somebody there who plays."""
         cast = [Actor("lead", LEAD), *self.actors]
         credentials = {
             digest(each.program).hex(): identity_id(each.identity) for each in cast if each.identity
         }
         for identity, programs in self.tools.items():
             credentials |= {digest(program).hex(): identity_id(identity) for program in programs}
-        python = self.guest.run(["sha256sum", "/usr/bin/python3"]).stdout.split()[0]
-        credentials[python] = identity_id(LEAD)
         about = {
             "credentials": credentials,
             "host": identity_id(HOST),
+            "lead": identity_id(LEAD),
+            "root": self.root,
             "capacity": CAPACITY,
             "actors": [each.path for each in cast],
         }
         placed = {each.path: each.program for each in cast}
-        self.put({**placed, **(files or {})}, 0o755)
+        self.put(placed, 0o755)
         self.put({f"{FOLDER}/cast.json": json.dumps(about).encode()})
         self.put({f"{ACTORS}/runner.py": (HERE / "runner.py").read_bytes()})
-        said = self.guest.run([PYTHON, f"{ACTORS}/runner.py", "prepare"], timeout=300).stdout
-        found: dict[str, float] = json.loads(said.splitlines()[-1])
-        return found
+        self.guest.run(
+            f"mkfifo {FOLDER}/orders {FOLDER}/answers && "
+            f"setsid -f {PYTHON} {ACTORS}/runner.py </dev/null >{FOLDER}/log 2>&1"
+        )
+        self._order(300)
+
+    def _order(self, timeout: float) -> None:
+        said = self.guest.run(f"echo go >{FOLDER}/orders; cat {FOLDER}/answers", timeout=timeout).stdout
+        assert said == "ok", said
 
     def put(self, files: Mapping[str, bytes], mode: int = 0o644) -> None:
         """Many files at once."""
@@ -145,20 +149,13 @@ class Stage:
             files[f"{name}.round"] = each.script.encode()
             if each.image is not None:
                 files[f"{name}.image"] = each.image
-            if each.linked:
-                about = {
-                    "roots": list(each.roots),
-                    "classes": {path.hex(): number for path, number in each.protected.items()},
-                    "names": [path.hex() for path in each.linked],
-                }
-                files[f"{name}.protected"] = json.dumps(about).encode()
         self.put(files)
-        self.guest.run([PYTHON, f"{ACTORS}/runner.py", "play"], timeout=timeout)
+        self._order(timeout)
         packed = self._fetch()
         return [self._played(packed, f"{number:04}", each.script) for number, each in enumerate(rounds)]
 
     def _fetch(self) -> dict[str, bytes]:
-        self.guest.run(f"cd {FOLDER} && tar -czf /run/answers.tgz --exclude='*.image' --exclude='*.round' .")
+        self.guest.run(f"cd {FOLDER} && tar -czf /run/answers.tgz *.answers *.denials *.events *.said")
         found: dict[str, bytes] = {}
         with tarfile.open(fileobj=io.BytesIO(self.guest.get("/run/answers.tgz"))) as tar:
             for entry in tar:
