@@ -25,7 +25,6 @@ class Comb:
 
     entries: npt.NDArray[np.void]
     places: list[int]
-    sinks: list[bool]
 
 
 def is_sink(dfa: Dfa, state: int) -> bool:
@@ -57,7 +56,7 @@ def lay_out(dfa: Dfa, classes: Sequence[int], subtrees: Sequence[int], first: in
     where = np.asarray(at, dtype=np.int64)
     entries["owner"][where] = np.asarray(owner, dtype=np.uint32)
     entries["next"][where] = np.asarray(following, dtype=np.uint32)
-    return Comb(entries, names, sinks)
+    return Comb(entries, names)
 
 
 class _Space:

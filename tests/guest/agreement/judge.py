@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Final
+from dataclasses import dataclass, field, replace
+from typing import Final, Protocol
 
 from bpf_lsm.events import Event
 from bpf_lsm.layout import PATH_MAX, EventKind, Operation
@@ -63,7 +63,38 @@ class View:
         self.aliases.pop(thing.inode or repr(thing.path), None)
 
 
-Asked = Callable[[View], Iterator[Step]]
+Steps = Callable[[View], Iterator[Step]]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an access is to come to: hooks that are asked, in order, and errors of the call itself."""
+
+    steps: Iterable[Step]
+    natural: tuple[int, ...] = ()
+    """Errors (negative) that the call may end with when nobody denies it."""
+    fails: bool = False
+    """It ends with one of them."""
+    becomes: Callable[[View], int] | None = None
+    """For an exec that succeeds: the identity that the program has."""
+
+
+class Asked(Protocol):
+    """An access as it is judged."""
+
+    @property
+    def step(self) -> int: ...
+    @property
+    def access(self) -> int: ...
+    @property
+    def actor(self) -> int: ...
+    @property
+    def what(self) -> str: ...
+    def outcome(self, view: View) -> Outcome:
+        """What it is to come to, as things are now."""
+
+    def after(self, view: View, *, denied: bool) -> None:
+        """What is so now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +105,19 @@ class Question:
     access: int
     actor: int
     what: str
-    asked: Asked
+    asked: Steps
     natural: tuple[int, ...] = ()
     """Errors that the call ends with when nobody denies it."""
     then: Callable[[View], None] | None = None
     """What else is so once no hook denied it."""
     becomes: Callable[[View], int] | None = None
-    """For an exec that succeeds: the identity that the program has."""
+
+    def outcome(self, view: View) -> Outcome:
+        return Outcome(self.asked(view), self.natural, becomes=self.becomes)
+
+    def after(self, view: View, *, denied: bool) -> None:
+        if self.then and not denied:
+            self.then(view)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +132,7 @@ class Effect:
 class Difference:
     """One access that the two do not agree on."""
 
-    question: Question
+    question: Asked
     actor: Actor
     expected: str
     found: str
@@ -122,8 +159,8 @@ class Findings:
     differences: list[Difference] = field(default_factory=list)
 
 
-def judge(view: View, items: Iterable[Question | Effect]) -> Findings:
-    """Hold every access of a round against the evaluator."""
+def judge(view: View, items: Iterable[Asked | Effect], *, to_the_first: bool = False) -> Findings:
+    """Hold every access of a round against the evaluator; all of them, or up to the first difference."""
     found = Findings()
     events = _by_process(view.played.denials)
     for item in items:
@@ -139,17 +176,19 @@ def judge(view: View, items: Iterable[Question | Effect]) -> Findings:
         told = [each for each in events.get(int(answer["pid"]), ()) if begin <= each.time <= end]
         found.denied += any(each.kind is EventKind.DENIAL for each in told)
         found.reported += bool(told)
-        expected = list(_until_denied(item.asked(view)))
-        if problem := _compare(view, item, expected, told, result):
+        outcome = item.outcome(view)
+        expected = list(_until_denied(outcome.steps))
+        if problem := _compare(view, item, replace(outcome, steps=expected), told, result):
             wanted = "; ".join(map(_tell_step, expected)) or "allowed"
             events_told = "; ".join(map(_tell, told)) or "no event"
-            outcome = errno.errorcode.get(-result, str(result)) if result < 0 else str(result)
+            said = errno.errorcode.get(-result, str(result)) if result < 0 else str(result)
             difference = Difference(
-                item, view.actors[item.actor], wanted, f"{outcome}, {events_told} ({problem})"
+                item, view.actors[item.actor], wanted, f"{said}, {events_told} ({problem})"
             )
             found.differences.append(difference)
-        if item.then and not any(step.verdict.enforced for step in expected):
-            item.then(view)
+            if to_the_first:
+                break
+        item.after(view, denied=any(step.verdict.enforced for step in expected))
     return found
 
 
@@ -160,7 +199,7 @@ def _by_process(events: Iterable[Event]) -> Mapping[int, list[Event]]:
     return found
 
 
-def _until_denied(steps: Iterator[Step]) -> Iterator[Step]:
+def _until_denied(steps: Iterable[Step]) -> Iterator[Step]:
     """What is reported, up to what ends the call."""
     for step in steps:
         if step.verdict.reported:
@@ -169,8 +208,9 @@ def _until_denied(steps: Iterator[Step]) -> Iterator[Step]:
             return
 
 
-def _compare(view: View, question: Question, expected: list[Step], told: list[Event], result: int) -> str:
+def _compare(view: View, question: Asked, outcome: Outcome, told: list[Event], result: int) -> str:
     """What is wrong; empty if nothing is."""
+    expected = list(outcome.steps)
     row = view.operations(question.actor).row
     capabilities = [each for each in told if each.operation is Operation.CAPABLE]
     told = [each for each in told if each.operation is not Operation.CAPABLE]
@@ -199,16 +239,20 @@ def _compare(view: View, question: Question, expected: list[Step], told: list[Ev
     denial = next((step for step in expected if step.verdict.enforced), None)
     if denial and not left and result != -denial.error:
         return f"it was denied and returned {result}"
-    if not denial and result in DENIED and not cut_short:
+    if denial or (cut_short and result in DENIED):
+        return ""
+    if result in DENIED and result not in outcome.natural:
         return f"nobody denied it and it returned {result}"
-    if not denial and result < 0 and result not in question.natural and not (cut_short and result in DENIED):
+    if result < 0 and result not in outcome.natural:
         return f"the access itself failed: {errno.errorcode.get(-result, result)}"
-    if not denial and question.becomes and result >= 0:
-        return _compare_identity(view, question, question.becomes(view))
+    if result >= 0 and outcome.fails:
+        return "it was to fail"
+    if outcome.becomes and result >= 0:
+        return _compare_identity(view, question, outcome.becomes(view))
     return ""
 
 
-def _compare_identity(view: View, question: Question, wanted: int) -> str:
+def _compare_identity(view: View, question: Asked, wanted: int) -> str:
     answer = view.played.answers[question.step]
     for event in view.played.events:
         if event.pid == int(answer["pid"]) and int(answer["begin"]) <= event.time <= int(answer["end"]):
