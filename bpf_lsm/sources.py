@@ -26,6 +26,39 @@ class Want:
 
 MODULES: Final = Want("kernel modules: this kernel has no tracepoint for them", (("watch_module",),))
 
+FUNCTIONS: Final = (
+    Want("", (("full_file_open",), ("full_filp_open",))),
+    Want("files that are deleted", (("full_unlink_begins", "full_unlink"),)),
+    Want("folders that are deleted", (("full_rmdir_begins", "full_rmdir"),)),
+    Want("files that are renamed", (("full_rename_begins", "full_rename"),)),
+    Want("folders that are made", (("full_mkdir_begins", "full_mkdir"),)),
+    Want("files that mknod makes", (("full_mknod", "full_create"), ("full_mknod", "full_create_dentry"))),
+    Want("links", (("full_symlink", "full_link"),)),
+    Want("changes of mode", (("full_chmod",),)),
+    Want("memfd_create", (("full_memfd",),)),
+    Want("memfd_create of 32-bit programs", (("full_memfd_ia32",),)),
+    Want("connect", (("full_connect",),)),
+    Want("accept", (("full_accept",),)),
+    Want("bind", (("full_bind_socket",), ("full_bind",))),
+    Want("listen", (("full_listen_socket",), ("full_listen",))),
+    Want("sends to an address", (("full_sendmsg",),)),
+    Want("raw sockets", (("full_socket",),)),
+    Want("canonical paths of scripts that are executed", (("full_exec_begins",),)),
+    Want("execs that fail", (("full_execve", "full_execveat"),)),
+    Want("execs of 32-bit programs that fail", (("full_execve_ia32", "full_execveat_ia32"),)),
+    Want("changes of the effective user", (("full_commit_creds",),)),
+    Want("tracing", (("full_trace", "full_traceme"),)),
+    Want("bpf", (("full_bpf",),)),
+    Want("bpf of 32-bit programs", (("full_bpf_ia32",),)),
+    Want("mounts", (("full_mount", "full_move_mount"),)),
+    MODULES,
+)
+FUNCTIONS_MISS: Final = (
+    "calls that fail before their object is found, opens for writing excepted",
+    "what became of a send, of a move of a mount, of asking to be traced: results are those of the permission",
+    "sendmmsg: of messages to one address the first is looked at",
+)
+
 TRACEPOINTS: Final = (Want("", (("watch_calls",),)), MODULES)
 TRACEPOINTS_MISS: Final = (
     "io_uring: what is done through it has no system call",
@@ -91,6 +124,8 @@ def load(
     GateError: it takes not even the programs on tracepoints.
     """
     plans = [_plan("tracepoints", TRACEPOINTS, TRACEPOINTS_MISS)]
+    if prefer_functions:
+        plans.append(_plan("functions", FUNCTIONS, FUNCTIONS_MISS))
     plan = plans.pop()
     while True:
         source = plan.source()

@@ -217,6 +217,7 @@ struct linux_binprm {
 struct renamedata {
 	struct dentry *old_dentry;
 	struct dentry *new_dentry;
+	unsigned int flags;
 } KERNEL_TYPE;
 
 struct sockaddr {

@@ -14,8 +14,6 @@
 #include "syscalls.h"
 
 #define AT_REMOVEDIR 0x200
-#define NR_PROG_LOAD 5
-#define MSGHDR_SIZE 16
 
 struct arguments {
 	__u64 a[6];
@@ -76,22 +74,6 @@ static __noinline int call_named(struct arguments *call, struct named *named)
 		scratch->record.path2 = given_path(scratch, named->folder2, named->name2, 0);
 	scratch->record.detail = named->detail;
 	scratch->record.result = call->result;
-	finish(scratch);
-	return 0;
-}
-
-/* chmod of a descriptor, memfd_create: the object is an open file. */
-static __noinline int call_on_file(struct arguments *call, __u32 type, __u32 fd, __u32 detail)
-{
-	struct watch_scratch *scratch = begin(type);
-
-	if (!scratch)
-		return 0;
-	describe_file(scratch, file_of(fd));
-	scratch->record.detail = detail;
-	scratch->record.result = call->result;
-	if (type == WATCH_MEMFD)
-		scratch->record.flags &= ~WATCH_PATH_UNRESOLVED;
 	finish(scratch);
 	return 0;
 }
@@ -202,45 +184,6 @@ static __noinline int call_trace(struct arguments *call, __u32 target)
 	return 0;
 }
 
-/* Commands of bpf() that bring code into the kernel or put it in its place. */
-static __always_inline bool is_load(__u32 command)
-{
-	return command == 5 /* PROG_LOAD */ || command == 8 /* PROG_ATTACH */ ||
-	       command == 17 /* RAW_TRACEPOINT_OPEN */ || command == 28 /* LINK_CREATE */ ||
-	       command == 29 /* LINK_UPDATE */;
-}
-
-static __noinline int call_plain(struct arguments *call, __u32 type, __u32 detail)
-{
-	struct watch_scratch *scratch = begin(type);
-
-	if (!scratch)
-		return 0;
-	scratch->record.detail = detail;
-	scratch->record.result = call->result;
-	finish(scratch);
-	return 0;
-}
-
-static __noinline int call_setid(struct arguments *call)
-{
-	struct task_struct *task = bpf_get_current_task_btf();
-	struct watch_task *me = bpf_task_storage_get(&watched, task, 0, 0);
-	struct watch_scratch *scratch;
-	__u32 now = task->cred->euid.val, before;
-
-	if (!me || me->uid == now)
-		return 0;
-	before = me->uid;
-	me->uid = now;
-	scratch = begin(WATCH_CREDENTIALS);
-	if (!scratch)
-		return 0;
-	scratch->record.detail = before;
-	finish(scratch);
-	return 0;
-}
-
 /* A file type, where mknod was given none. */
 static __always_inline __u32 file_type(__u32 mode)
 {
@@ -340,9 +283,9 @@ static __always_inline int call_others(struct arguments *call, __u32 which)
 
 	switch (which) {
 	case CALL_FCHMOD:
-		return call_on_file(call, WATCH_FILE_CHMOD, a[0], a[1] & 07777);
+		return record_file(WATCH_FILE_CHMOD, file_of(a[0]), a[1] & 07777, call->result);
 	case CALL_MEMFD:
-		return call_on_file(call, WATCH_MEMFD, call->result, a[1]);
+		return record_file(WATCH_MEMFD, file_of(call->result), a[1], call->result);
 	case CALL_PTRACE:
 		if (a[0] == PTRACE_TRACEME || a[0] == PTRACE_ATTACH || a[0] == PTRACE_SEIZE)
 			return call_trace(call, a[0] == PTRACE_TRACEME ? 0 : a[1]);
@@ -350,9 +293,9 @@ static __always_inline int call_others(struct arguments *call, __u32 which)
 	case CALL_VM_ACCESS:
 		return call_trace(call, a[0]);
 	case CALL_BPF:
-		return is_load(a[0]) ? call_plain(call, WATCH_BPF, a[0]) : 0;
+		return is_load(a[0]) ? record_number(WATCH_BPF, a[0], call->result) : 0;
 	case CALL_SETID:
-		return call_setid(call);
+		return record_credentials();
 	case CALL_ACCEPT:
 		return call_accept(call);
 	case CALL_LISTEN:

@@ -168,6 +168,22 @@ static __noinline int record_open(__u64 address, __u32 flags)
 	return 0;
 }
 
+/* An event whose object is an open file. */
+static __noinline int record_file(__u32 type, __u64 file, __u32 detail, __s64 result)
+{
+	struct watch_scratch *scratch = begin(type);
+
+	if (!scratch)
+		return 0;
+	describe_file(scratch, file);
+	scratch->record.detail = detail;
+	scratch->record.result = result;
+	if (type == WATCH_MEMFD)
+		scratch->record.flags &= ~WATCH_PATH_UNRESOLVED;
+	finish(scratch);
+	return 0;
+}
+
 static __always_inline bool wants_write(__u32 flags)
 {
 	return flags & (O_ACCMODE | O_TRUNC | O_CREAT);

@@ -193,7 +193,7 @@ struct watch_task {
 	__u64 digest;
 	__u32 uid; /* effective, as last seen */
 	__u32 login_uid; /* as last seen */
-	__u32 script; /* a string: the script that the exec under way began with */
+	__u32 script_path; /* a string: what the exec under way was asked for */
 	/* A call under way, from its beginning to its end. */
 	__u64 object;
 	__u64 inode;

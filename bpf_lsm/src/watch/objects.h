@@ -237,4 +237,39 @@ __noinline int describe_address(struct watch_scratch *scratch, __u64 from, __u32
 	return 0;
 }
 
+/* An event that has a number and no object. */
+static __noinline int record_number(__u32 type, __u32 detail, __s64 result)
+{
+	struct watch_scratch *scratch = begin(type);
+
+	if (!scratch)
+		return 0;
+	scratch->record.detail = detail;
+	scratch->record.result = result;
+	finish(scratch);
+	return 0;
+}
+
+/* The effective user of the task is another than when we last looked. */
+static __always_inline int record_credentials(void)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct watch_task *me = bpf_task_storage_get(&watched, task, 0, 0);
+	__u32 now = task->cred->euid.val, before;
+
+	if (!me || !me->known || me->uid == now)
+		return 0;
+	before = me->uid;
+	me->uid = now;
+	return record_number(WATCH_CREDENTIALS, before, 0);
+}
+
+/* Commands of bpf() that bring code into the kernel or put it in its place. */
+static __always_inline bool is_load(__u32 command)
+{
+	return command == 5 /* PROG_LOAD */ || command == 8 /* PROG_ATTACH */ ||
+	       command == 17 /* RAW_TRACEPOINT_OPEN */ || command == 28 /* LINK_CREATE */ ||
+	       command == 29 /* LINK_UPDATE */;
+}
+
 #endif

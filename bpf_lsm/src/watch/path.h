@@ -173,6 +173,9 @@ __noinline int write_path(struct watch_scratch *scratch, __u64 address, __u32 en
 	at = walk->at;
 	if (at == end && walk->done) {
 		at = end - 1;
+		barrier_var(at);
+		if (at > TEXT_SIZE)
+			return end;
 		scratch->text[at] = '/';
 	} else if (at == end) { /* a memfd: a name and no path */
 		bpf_core_read(&name, sizeof(name), &dentry->d_name.name);

@@ -137,6 +137,7 @@ int BPF_PROG(watch_exec, struct task_struct *task, int old_pid, struct linux_bin
 		me->flags = 0;
 		me->allow_epoch = 0; /* a new program: learn it */
 	}
+	record_credentials(); /* a set-user-id program, where no call said so */
 	scratch = begin(WATCH_EXEC);
 	if (!scratch)
 		return 0;
@@ -148,10 +149,19 @@ int BPF_PROG(watch_exec, struct task_struct *task, int old_pid, struct linux_bin
 	record->path = record->exe;
 	if (filename != interp) {
 		record->flags |= WATCH_SCRIPT;
-		record->path = given_path(scratch, AT_FDCWD, as_number(scratch, filename), 1);
+		if (me && me->script_path) { /* known from security_bprm_creds_for_exec */
+			record->path = me->script_path;
+			record->flags |= me->path_flags;
+			record->inode = me->inode;
+			record->device = me->device;
+		} else {
+			record->path = given_path(scratch, AT_FDCWD, as_number(scratch, filename), 1);
+		}
 	} else if (file) {
 		describe_inode(record, (__u64)file->f_inode);
 	}
+	if (me)
+		me->script_path = STRING_NONE;
 	finish(scratch);
 	return 0;
 }

@@ -6,5 +6,8 @@
  */
 #include "process.bpf.c"
 #include "calls.bpf.c"
+#include "files.bpf.c"
+#include "network.bpf.c"
+#include "special.bpf.c"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
