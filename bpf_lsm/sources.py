@@ -39,8 +39,8 @@ FUNCTIONS: Final = (
     Want("memfd_create of 32-bit programs", (("full_memfd_ia32",),)),
     Want("connect", (("full_connect",),)),
     Want("accept", (("full_accept",),)),
-    Want("bind", (("full_bind_socket",), ("full_bind",))),
-    Want("listen", (("full_listen_socket",), ("full_listen",))),
+    Want("bind", (("full_bind", "full_bind_socket"), ("full_bind",))),
+    Want("listen", (("full_listen", "full_listen_socket"), ("full_listen",))),
     Want("sends to an address", (("full_sendmsg",),)),
     Want("raw sockets", (("full_socket",),)),
     Want("canonical paths of scripts that are executed", (("full_exec_begins",),)),
@@ -55,7 +55,7 @@ FUNCTIONS: Final = (
 )
 FUNCTIONS_MISS: Final = (
     "calls that fail before their object is found, opens for writing excepted",
-    "what became of a send, of a move of a mount, of asking to be traced: results are those of the permission",
+    "what became of sends, moves of mounts and asking to be traced: the result is that of the permission",
     "sendmmsg: of messages to one address the first is looked at",
 )
 

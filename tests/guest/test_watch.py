@@ -1,4 +1,4 @@
-"""The watch's programs on functions of the kernel, on real kernels: exact counts, canonical paths, sessions."""
+"""The watch's programs on functions, on real kernels: exact counts, canonical paths, sessions."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ print(json.dumps({
     "source": watch.source.name, "missing": watch.source.missing, "seen": seen,
     "meters": {meter.name: value for meter, value in counters.meters.items()},
     "missed": sum(counters.missed.values()), "malformed": counters.malformed,
-    "unbalanced": [type_.name for type_, row in counters.tallies.items() if row[0] != sum(list(row.values())[1:])],
+    "unbalanced": [one.name for one, row in counters.tallies.items() if 2 * row[0] != sum(row.values())],
 }))
 """
 

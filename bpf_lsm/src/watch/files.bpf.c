@@ -16,6 +16,8 @@
  */
 #include "functions.h"
 
+#define O_LARGEFILE 00100000
+
 struct filename {
 	const char *name;
 } KERNEL_TYPE;
@@ -35,9 +37,9 @@ static __always_inline int opened(int folder, struct filename *filename, struct 
 		/* Most opens end here. */
 		if (!control || (!(file->f_mode & (FMODE_WRITE | FMODE_CREATED)) && !control->reads))
 			return 0;
-		return record_open(result, op->open_flag);
+		return record_open(result, op->open_flag & ~O_LARGEFILE);
 	}
-	flags = op->open_flag;
+	flags = op->open_flag & ~O_LARGEFILE; /* the kernel's own addition */
 	if (!wants_write(flags) || is_restarted(result))
 		return 0;
 	scratch = begin(WATCH_FILE_WRITE);

@@ -77,7 +77,7 @@ __noinline int is_listed(struct watch_scratch *scratch, __u64 dentry)
 {
 	struct watch_control *control = get_watch_control();
 	__u32 at, name, folder, listed;
-	__u64 saved;
+	__u64 saved, *after;
 
 	if (!scratch || !control)
 		return 0;
@@ -91,10 +91,11 @@ __noinline int is_listed(struct watch_scratch *scratch, __u64 dentry)
 	if (is_listed_text(scratch, control, at, TEXT_SIZE) || is_listed_text(scratch, control, name + 1, TEXT_SIZE))
 		return 1;
 	/* hashing overwrites the eight bytes after it */
-	saved = *(__u64 *)&scratch->text[name + 1];
+	after = (void *)text_at(scratch, name + 1);
+	saved = *after;
 	listed = is_listed_text(scratch, control, at, name + 1) ||
 		 is_listed_text(scratch, control, folder + 1, name + 1);
-	*(__u64 *)&scratch->text[name + 1] = saved;
+	*after = saved;
 	return listed;
 }
 

@@ -41,6 +41,18 @@ static __always_inline __s64 outcome(__s64 value, bool is_pointer)
 	return (__s32)value;
 }
 
+/* Not a system call of its own. */
+static __always_inline bool is_by_io_uring(void)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct pt_regs *regs;
+
+	if (task->flags & PF_IO_WORKER)
+		return true;
+	regs = (void *)bpf_task_pt_regs(task);
+	return regs->orig_ax == NR_io_uring_enter;
+}
+
 /*
  * The kernel does it for its own ends with somebody else's credentials: a layer of an overlay, say, below the file that
  * the caller named. io_uring takes on registered credentials too, but for the caller.
@@ -48,12 +60,8 @@ static __always_inline __s64 outcome(__s64 value, bool is_pointer)
 static __always_inline bool is_internal(void)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct pt_regs *regs;
 
-	if (task->cred == task->real_cred || task->flags & PF_IO_WORKER)
-		return false;
-	regs = (void *)bpf_task_pt_regs(task);
-	return regs->orig_ax != NR_io_uring_enter;
+	return task->cred != task->real_cred && !is_by_io_uring();
 }
 
 static __always_inline void describe_dentry(struct watch_scratch *scratch, struct dentry *dentry)

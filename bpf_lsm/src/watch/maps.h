@@ -11,7 +11,8 @@
 #include "../observation.h"
 
 #define TEXT_SIZE 4096 /* bytes that a path is put together in */
-#define TEXT_SLACK 2304 /* a string that begins at its last byte still fits */
+#define TEXT_MASK 8191 /* what keeps an index inside text */
+#define SIZE_MASK 4095 /* the same for what is read or sent from there at once */
 #define READ_WORDS 64
 #define MAX_COMPONENTS 256 /* deeper paths are unresolved */
 
@@ -247,7 +248,7 @@ struct watch_scratch {
 	struct watch_walk walk;
 	__u64 dentries[MAX_COMPONENTS];
 	__u32 ats[MAX_COMPONENTS];
-	char text[TEXT_SIZE + TEXT_SLACK];
+	char text[TEXT_MASK + 1 + SIZE_MASK + 1];
 	struct watch_exe_key exe;
 };
 
@@ -257,6 +258,18 @@ struct {
 	__type(key, __u32);
 	__type(value, struct watch_scratch);
 } watch_scratches SEC(".maps");
+
+/*
+ * The verifiers of different kernels lose sight of a bound at different places. So it is told again right where a
+ * number is used; the barrier keeps the compiler from leaving out what it takes for needless.
+ */
+static __always_inline __u32 bounded(__u32 number, __u32 mask)
+{
+	barrier_var(number);
+	return number & mask;
+}
+
+#define text_at(scratch, at) (&(scratch)->text[bounded(at, TEXT_MASK)])
 
 static __always_inline void meter(enum watch_meter which)
 {

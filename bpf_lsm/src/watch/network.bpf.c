@@ -6,8 +6,9 @@
  * |------------------------------------------|--------------------------------------------------------------|
  * | __sys_connect_file                       | connect                                                      |
  * | do_accept                                | accept                                                       |
- * | __sys_bind_socket, before 6.11 sys_bind  | bind                                                         |
- * | __sys_listen_socket, before sys_listen   | listen                                                       |
+ * | __sys_bind, __sys_listen                 | bind, listen                                                 |
+ * | __sys_bind_socket, __sys_listen_socket   | the same through io_uring, which can since 6.11; compilers   |
+ * |                                          | make these a part of the former                              |
  * | security_socket_sendmsg                  | sends to an address, and fast open, which is a connect; the  |
  * |                                          | result is that of the permission, not of the send            |
  * | __sock_create                            | raw and packet sockets                                       |
@@ -88,7 +89,7 @@ int BPF_PROG(full_bind_socket, struct socket *socket, void *address, int size)
 		.socket = argument(ctx, 0), .from = argument(ctx, 1), .size = size, .is_kernel = 1
 	};
 
-	return record_address(WATCH_BIND, &named, outcome(returned(ctx), false));
+	return is_by_io_uring() ? record_address(WATCH_BIND, &named, outcome(returned(ctx), false)) : 0;
 }
 
 SEC("?fexit/__sys_bind")
@@ -102,6 +103,8 @@ int BPF_PROG(full_bind, int fd, void *address, int size)
 SEC("?fexit/__sys_listen_socket")
 int BPF_PROG(full_listen_socket, struct socket *socket, int backlog)
 {
+	if (!is_by_io_uring())
+		return 0;
 	return record_socket(WATCH_LISTEN, argument(ctx, 0), SIDE_OWN, backlog, outcome(returned(ctx), false));
 }
 

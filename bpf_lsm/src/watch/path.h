@@ -19,7 +19,7 @@ static long find_root(__u32 i, struct watch_scratch **context)
 
 	if (i >= MAX_COMPONENTS)
 		return 1;
-	if (scratch->dentries[i] != scratch->walk.root)
+	if (scratch->dentries[bounded(i, MAX_COMPONENTS - 1)] != scratch->walk.root)
 		return 0;
 	scratch->walk.found = i + 1;
 	return 1;
@@ -98,7 +98,7 @@ static __always_inline long leave_mount(struct watch_scratch **context)
 		return 1;
 	}
 	if (depth < walk->depth && depth < MAX_COMPONENTS) {
-		walk->at = scratch->ats[depth];
+		walk->at = scratch->ats[bounded(depth, MAX_COMPONENTS - 1)];
 		walk->depth = depth;
 	}
 	bpf_core_read(&walk->parent, sizeof(walk->parent), &mount->mnt_parent);
@@ -117,6 +117,7 @@ static long climb_one(__u32 i, struct watch_scratch **context)
 	struct dentry *dentry = (void *)walk->dentry;
 	__u32 depth = walk->depth, at = walk->at, length, size = 0;
 	__u64 name = 0;
+	char *text;
 
 	bpf_core_read(&walk->parent, sizeof(walk->parent), &dentry->d_parent);
 	if (walk->parent == walk->dentry)
@@ -124,19 +125,17 @@ static long climb_one(__u32 i, struct watch_scratch **context)
 	bpf_core_read(&name, sizeof(name), &dentry->d_name.name);
 	bpf_core_read(&size, sizeof(size), &dentry->d_name.len);
 	length = size & 255;
-	barrier_var(length);
 	if (depth >= MAX_COMPONENTS || at > TEXT_SIZE || at < TEXT_HEAD + 1 + length) {
 		walk->flags |= WATCH_PATH_UNRESOLVED | WATCH_PATH_CUT; /* its end is there */
 		return 1;
 	}
+	depth = bounded(depth, MAX_COMPONENTS - 1);
 	scratch->dentries[depth] = walk->dentry;
 	scratch->ats[depth] = at;
 	at -= length + 1;
-	barrier_var(at);
-	if (at > TEXT_SIZE || length > 255)
-		return 1;
-	scratch->text[at] = '/';
-	bpf_probe_read_kernel(&scratch->text[at + 1], length, (void *)name);
+	text = text_at(scratch, at);
+	text[0] = '/';
+	bpf_probe_read_kernel(text + 1, bounded(length, 255), (void *)name);
 	walk->at = at;
 	walk->depth = depth + 1;
 	walk->dentry = walk->parent;
@@ -173,20 +172,15 @@ __noinline int write_path(struct watch_scratch *scratch, __u64 address, __u32 en
 	at = walk->at;
 	if (at == end && walk->done) {
 		at = end - 1;
-		barrier_var(at);
-		if (at > TEXT_SIZE)
-			return end;
-		scratch->text[at] = '/';
+		*text_at(scratch, at) = '/';
 	} else if (at == end) { /* a memfd: a name and no path */
 		bpf_core_read(&name, sizeof(name), &dentry->d_name.name);
 		bpf_core_read(&size, sizeof(size), &dentry->d_name.len);
 		length = size & 255;
-		at = end - length;
-		barrier_var(length);
-		barrier_var(at);
-		if (length > 255 || at < TEXT_HEAD || at > TEXT_SIZE)
+		if (end < TEXT_HEAD + length)
 			return end;
-		bpf_probe_read_kernel(&scratch->text[at], length, (void *)name);
+		at = end - length;
+		bpf_probe_read_kernel(text_at(scratch, at), bounded(length, 255), (void *)name);
 	}
 	return at;
 }

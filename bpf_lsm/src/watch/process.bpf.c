@@ -258,7 +258,8 @@ int adopt_arguments(struct bpf_iter__task *ctx)
 		size = STRING_MAX + 1;
 		me->flags |= WATCH_ARGS_CUT;
 	}
-	if (size > 1 && !bpf_copy_from_user_task(&scratch->text[TEXT_HEAD], size, (void *)start, task, 0))
+	if (size > 1 &&
+	    !bpf_copy_from_user_task(&scratch->text[TEXT_HEAD], bounded(size, SIZE_MASK), (void *)start, task, 0))
 		me->args = intern(scratch, TEXT_HEAD, size - 1);
 	give_back(scratch);
 	return 0;

@@ -53,7 +53,7 @@ static __always_inline void allow_by_exe(struct watch_scratch *scratch, struct w
 	if (!again || size >= EXE_KEY_BYTES || at > TEXT_SIZE) /* longer than an entry can be: it is not left out */
 		return;
 	scratch->text[TEXT_SIZE] = 0;
-	bpf_probe_read_kernel(scratch->exe.path, EXE_KEY_BYTES, &scratch->text[at]);
+	bpf_probe_read_kernel(scratch->exe.path, EXE_KEY_BYTES, text_at(scratch, at));
 	scratch->exe.bits = (size + 1) * 8;
 	mask = bpf_map_lookup_elem(&allowed_exes, &again->exe); /* 6.1 takes a key only from a map's value */
 	if (mask) {
@@ -106,7 +106,7 @@ __noinline int learn_program(struct watch_scratch *scratch, struct watch_task *m
 		size = STRING_MAX + 1;
 		me->flags |= WATCH_ARGS_CUT;
 	}
-	if (bpf_probe_read_user(&scratch->text[TEXT_HEAD], size, (void *)start)) {
+	if (bpf_probe_read_user(&scratch->text[TEXT_HEAD], bounded(size, SIZE_MASK), (void *)start)) {
 		meter(METER_UNREADABLE);
 		scratch->cut = 1;
 		me->args = STRING_LOST;

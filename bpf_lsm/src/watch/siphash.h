@@ -41,9 +41,7 @@ static long sip_step(__u32 i, struct siphash *h)
 {
 	__u32 at = h->scratch->hashed;
 
-	if (at > TEXT_SIZE)
-		return 1;
-	sip_word(h, *(__u64 *)&h->scratch->text[at]);
+	sip_word(h, *(__u64 *)text_at(h->scratch, at));
 	h->scratch->hashed = at + 8;
 	return 0;
 }
@@ -59,17 +57,11 @@ static __always_inline void siphash(struct watch_scratch *scratch, __u32 at, __u
 		.v3 = key[1] ^ 0x7465646279746573ull,
 		.scratch = scratch,
 	};
-	__u32 end = at + size;
 
-	if (end > TEXT_SIZE)
-		end = TEXT_SIZE;
-	*(__u64 *)&scratch->text[end] = 0;
+	*(__u64 *)text_at(scratch, at + size) = 0;
 	scratch->hashed = at;
 	bpf_loop(size >> 3, sip_step, &h, 0);
-	at = scratch->hashed;
-	if (at > TEXT_SIZE)
-		at = TEXT_SIZE;
-	sip_word(&h, *(__u64 *)&scratch->text[at] | (__u64)size << 56);
+	sip_word(&h, *(__u64 *)text_at(scratch, scratch->hashed) | (__u64)size << 56);
 	h.v2 ^= 0xee;
 	for (int i = 0; i < 4; i++)
 		sip_round(&h);

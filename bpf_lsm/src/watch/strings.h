@@ -56,14 +56,11 @@ __noinline int intern(struct watch_scratch *scratch, __u32 at, __u32 size)
 	number = next_number();
 	if (number == STRING_LOST)
 		goto lost;
-	at -= TEXT_HEAD;
-	if (at > TEXT_SIZE)
-		goto lost;
-	header = (void *)&scratch->text[at];
+	header = (void *)text_at(scratch, at - TEXT_HEAD);
 	header->number = number;
 	header->size = size;
 	header->cut = cut;
-	if (bpf_ringbuf_output(&strings, header, size + sizeof(*header), 0)) {
+	if (bpf_ringbuf_output(&strings, header, bounded(size + sizeof(*header), SIZE_MASK), 0)) {
 		meter(METER_STRINGS_LOST);
 		goto lost;
 	}

@@ -69,7 +69,9 @@ static void make_files(int count)
 
 static struct sockaddr_in loopback(int port)
 {
-	return (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(0x7f000001) };
+	return (struct sockaddr_in){ .sin_family = AF_INET,
+				     .sin_port = htons(port),
+				     .sin_addr.s_addr = htonl(0x7f000001) };
 }
 
 static int tcp(void)
@@ -115,9 +117,11 @@ int main(int argc, char **argv)
 	folder = argv[3];
 #define KIND(word) if (!strcmp(kind, word))
 #define TIMES for (int i = 0; i < count; i++)
-	KIND("exec") {
+	KIND("exec")
+	{
 		ready();
-		TIMES {
+		TIMES
+		{
 			child = vfork();
 			if (!child) {
 				execl("/proc/self/exe", argv[0], "again", NULL);
@@ -126,35 +130,43 @@ int main(int argc, char **argv)
 			waitpid(child, NULL, 0);
 		}
 	}
-	KIND("exec-failed") {
+	KIND("exec-failed")
+	{
 		ready();
 		TIMES execl("/nowhere/at/all", "all", NULL);
 	}
-	KIND("fork") {
+	KIND("fork")
+	{
 		ready();
-		TIMES {
+		TIMES
+		{
 			child = fork();
 			if (!child)
 				_exit(3);
 			waitpid(child, NULL, 0);
 		}
 	}
-	KIND("thread") {
+	KIND("thread")
+	{
 		ready();
-		TIMES {
+		TIMES
+		{
 			pthread_t thread;
 
 			check(-pthread_create(&thread, NULL, idle, NULL), "pthread_create");
 			pthread_join(thread, NULL);
 		}
 	}
-	KIND("credentials") {
+	KIND("credentials")
+	{
 		ready();
 		TIMES check(syscall(SYS_setresuid, -1, i % 2 ? 0 : 1234, -1), "setresuid");
 	}
-	KIND("login") {
+	KIND("login")
+	{
 		ready();
-		TIMES {
+		TIMES
+		{
 			fd = open("/proc/self/loginuid", O_WRONLY);
 			check(fd, "open");
 			snprintf(name, sizeof(name), "%d", 1000 + i);
@@ -162,108 +174,137 @@ int main(int argc, char **argv)
 			close(fd);
 		}
 	}
-	KIND("file-create") {
+	KIND("file-create")
+	{
 		ready();
 		TIMES close(open(file(i), O_CREAT | O_RDONLY, 0640));
 	}
-	KIND("mkdir") {
+	KIND("mkdir")
+	{
 		ready();
 		TIMES check(mkdir(file(i), 0700), "mkdir");
 	}
-	KIND("mknod") {
+	KIND("mknod")
+	{
 		ready();
 		TIMES check(mknod(file(i), S_IFIFO | 0600, 0), "mknod");
 	}
-	KIND("file-write") {
+	KIND("mknod-plain")
+	{
+		ready();
+		TIMES check(mknod(file(i), S_IFREG | 0600, 0), "mknod");
+	}
+	KIND("file-write")
+	{
 		make_files(1);
 		ready();
 		TIMES close(open(file(0), O_WRONLY | O_TRUNC));
 	}
-	KIND("file-write-failed") {
+	KIND("file-write-failed")
+	{
 		ready();
 		TIMES open("/nowhere/at/all", O_WRONLY);
 	}
-	KIND("file-open") {
+	KIND("file-open")
+	{
 		make_files(1);
 		ready();
 		TIMES close(open(file(0), O_RDONLY));
 	}
-	KIND("file-delete") {
+	KIND("file-delete")
+	{
 		make_files(count);
 		ready();
 		TIMES check(unlink(file(i)), "unlink");
 	}
-	KIND("rmdir") {
+	KIND("rmdir")
+	{
 		TIMES check(mkdir(file(i), 0700), "mkdir");
 		ready();
 		TIMES check(rmdir(file(i)), "rmdir");
 	}
-	KIND("file-rename") {
+	KIND("file-rename")
+	{
 		make_files(count);
 		ready();
 		TIMES check(rename(file(i), second(i)), "rename");
 	}
-	KIND("file-link") {
+	KIND("file-link")
+	{
 		make_files(1);
 		ready();
 		TIMES check(link(file(0), second(i)), "link");
 	}
-	KIND("symlink") {
+	KIND("symlink")
+	{
 		ready();
 		TIMES check(symlink("a/target", second(i)), "symlink");
 	}
-	KIND("file-chmod") {
+	KIND("file-chmod")
+	{
 		make_files(1);
 		ready();
 		TIMES check(chmod(file(0), 0600 + i % 8), "chmod");
 	}
-	KIND("fchmod") {
+	KIND("fchmod")
+	{
 		make_files(1);
 		fd = open(file(0), O_RDONLY);
 		ready();
 		TIMES check(fchmod(fd, 0600 + i % 8), "fchmod");
 	}
-	KIND("memfd") {
+	KIND("memfd")
+	{
 		ready();
 		TIMES close(memfd_create("a-name", MFD_CLOEXEC));
 	}
-	KIND("connect") {
+	KIND("connect")
+	{
 		ready();
-		TIMES {
+		TIMES
+		{
 			fd = tcp();
 			connect(fd, (struct sockaddr *)&address, size);
 			close(fd);
 		}
 	}
-	KIND("connect6") {
-		struct sockaddr_in6 six = { .sin6_family = AF_INET6, .sin6_port = htons(9), .sin6_addr = IN6ADDR_LOOPBACK_INIT };
+	KIND("connect6")
+	{
+		struct sockaddr_in6 six = { .sin6_family = AF_INET6,
+					    .sin6_port = htons(9),
+					    .sin6_addr = IN6ADDR_LOOPBACK_INIT };
 
 		ready();
-		TIMES {
+		TIMES
+		{
 			fd = socket(AF_INET6, SOCK_STREAM, 0);
 			check(fd, "socket");
 			connect(fd, (struct sockaddr *)&six, sizeof(six));
 			close(fd);
 		}
 	}
-	KIND("connect-unix") {
+	KIND("connect-unix")
+	{
 		struct sockaddr_un path = { .sun_family = AF_UNIX, .sun_path = "/nowhere/socket" };
 
 		ready();
-		TIMES {
+		TIMES
+		{
 			fd = socket(AF_UNIX, SOCK_STREAM, 0);
 			connect(fd, (struct sockaddr *)&path, sizeof(path));
 			close(fd);
 		}
 	}
-	KIND("accept") {
+	KIND("accept")
+	{
 		listener = tcp();
 		address = loopback(0);
 		check(bind(listener, (struct sockaddr *)&address, size), "bind");
 		check(listen(listener, 8), "listen");
 		check(getsockname(listener, (struct sockaddr *)&address, &size), "getsockname");
 		ready();
-		TIMES {
+		TIMES
+		{
 			int accepted;
 
 			fd = tcp();
@@ -274,72 +315,88 @@ int main(int argc, char **argv)
 			close(fd);
 		}
 	}
-	KIND("bind") {
+	KIND("bind")
+	{
 		ready();
-		TIMES {
+		TIMES
+		{
 			fd = tcp();
 			address = loopback(0);
 			check(bind(fd, (struct sockaddr *)&address, size), "bind");
 			close(fd);
 		}
 	}
-	KIND("listen") {
+	KIND("listen")
+	{
 		fd = tcp();
 		ready();
 		TIMES check(listen(fd, 7), "listen");
 	}
-	KIND("sendto") {
+	KIND("sendto")
+	{
 		fd = socket(AF_INET, SOCK_DGRAM, 0);
 		ready();
 		TIMES sendto(fd, "x", 1, 0, (struct sockaddr *)&address, size);
 	}
-	KIND("sendmsg") {
+	KIND("sendmsg")
+	{
 		struct iovec piece = { "x", 1 };
-		struct msghdr message = { .msg_name = &address, .msg_namelen = size, .msg_iov = &piece, .msg_iovlen = 1 };
+		struct msghdr message = {
+			.msg_name = &address, .msg_namelen = size, .msg_iov = &piece, .msg_iovlen = 1
+		};
 
 		fd = socket(AF_INET, SOCK_DGRAM, 0);
 		ready();
 		TIMES sendmsg(fd, &message, 0);
 	}
-	KIND("send-connected") { /* no event */
+	KIND("send-connected")
+	{ /* no event */
 		fd = socket(AF_INET, SOCK_DGRAM, 0);
 		connect(fd, (struct sockaddr *)&address, size);
 		ready();
 		TIMES send(fd, "x", 1, 0);
 	}
-	KIND("raw-socket") {
+	KIND("raw-socket")
+	{
 		ready();
-		TIMES {
+		TIMES
+		{
 			fd = socket(AF_INET, SOCK_RAW, IPPROTO_ICMP);
 			check(fd, "socket");
 			close(fd);
 		}
 	}
-	KIND("ptrace") {
+	KIND("ptrace")
+	{
 		child = sleeper(0);
 		ready();
-		TIMES {
+		TIMES
+		{
 			check(ptrace(PTRACE_ATTACH, child, 0, 0), "ptrace");
 			waitpid(child, NULL, 0);
 			check(ptrace(PTRACE_DETACH, child, 0, 0), "ptrace");
 		}
 	}
-	KIND("bpf") {
+	KIND("bpf")
+	{
 		union bpf_attr attributes = { .prog_type = BPF_PROG_TYPE_SOCKET_FILTER };
 
 		ready();
 		TIMES syscall(SYS_bpf, BPF_PROG_LOAD, &attributes, sizeof(attributes));
 	}
-	KIND("kill") {
+	KIND("kill")
+	{
 		child = sleeper(CLONE_NEWPID);
 		ready();
 		TIMES check(kill(child, SIGURG), "kill");
 	}
-	KIND("mount") {
+	KIND("mount")
+	{
 		check(unshare(CLONE_NEWNS), "unshare");
 		check(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), "mount");
 		ready();
-		TIMES {
+		TIMES
+		{
 			check(mount("none", folder, "tmpfs", MS_NOSUID, NULL), "mount");
 			check(umount(folder), "umount");
 		}

@@ -39,6 +39,7 @@ KINDS: Final = (
     Kind("file-create", Type.FILE_CREATE, 131, detail=0o100640, path="{folder}/file-0"),
     Kind("mkdir", Type.FILE_CREATE, 137, detail=0o40700, path="{folder}/file-0"),
     Kind("mknod", Type.FILE_CREATE, 139, detail=0o10600, path="{folder}/file-0"),
+    Kind("mknod-plain", Type.FILE_CREATE, 271, detail=0o100600, path="{folder}/file-0"),
     Kind("file-write", Type.FILE_WRITE, 149, detail=0o1001, path="{folder}/file-0"),
     Kind("file-open", Type.FILE_OPEN, 151, detail=0, path="{folder}/file-0"),
     Kind("file-delete", Type.FILE_DELETE, 157, detail=0, path="{folder}/file-0"),
