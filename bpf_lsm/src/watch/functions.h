@@ -19,15 +19,6 @@ static __always_inline __s64 returned(void *ctx)
 	return value;
 }
 
-/* An argument of the function as a number, whatever its type; see as_number(). */
-static __always_inline __u64 argument(void *ctx, int which)
-{
-	__u64 value = 0;
-
-	bpf_probe_read_kernel(&value, sizeof(value), (__u64 *)ctx + which);
-	return value;
-}
-
 static __always_inline bool is_error(__s64 value)
 {
 	return value < 0 && value >= -MAX_ERRNO;

@@ -186,12 +186,13 @@ int BPF_PROG(watch_signal, int number, struct kernel_siginfo *info, struct task_
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct watch_scratch *scratch;
 	struct label *mine, *its;
+	__u64 sender = argument(ctx, 1); /* 7.x takes `info` for a pointer, whatever it is compared with */
 	int code = 0;
 
-	if ((__u64)info <= 1) /* SEND_SIG_NOINFO, SEND_SIG_PRIV: from the kernel */
+	if (sender <= 1) /* SEND_SIG_NOINFO, SEND_SIG_PRIV: from the kernel */
 		return 0;
 	bpf_probe_read_kernel(&code, sizeof(code),
-			      (void *)info + bpf_core_field_offset(struct kernel_siginfo, si_code));
+			      (void *)sender + bpf_core_field_offset(struct kernel_siginfo, si_code));
 	if (code != SI_USER && code != SI_QUEUE && code != SI_TKILL)
 		return 0;
 	mine = bpf_task_storage_get(&labels, task, 0, 0);

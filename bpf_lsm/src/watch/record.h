@@ -42,6 +42,15 @@ static __always_inline __u64 as_number(struct watch_scratch *scratch, const void
 	return *(volatile __u64 *)&scratch->number;
 }
 
+/* An argument of the program as a number, whatever the verifier takes it for. */
+static __always_inline __u64 argument(void *ctx, int which)
+{
+	__u64 value = 0;
+
+	bpf_probe_read_kernel(&value, sizeof(value), (__u64 *)ctx + which);
+	return value;
+}
+
 /* What the allow list of programs says of the path that begins at text[at]. */
 static __always_inline void allow_by_exe(struct watch_scratch *scratch, struct watch_task *me, __u32 at)
 {
