@@ -238,7 +238,10 @@ CASES: Final[dict[str, tuple[list[Event], list[Event]]]] = {
         [other(Type.PTRACE, detail=17), other(Type.PTRACE, detail=2, result=-1)],
     ),
     "cloud-credentials-read": (
-        [read(b"/root/.aws/credentials"), read(b"/run/secrets/kubernetes.io/serviceaccount/token")],
+        [
+            read(b"/root/.aws/credentials"),
+            read(b"/run/secrets/kubernetes.io/serviceaccount/..2026_11_25/token"),
+        ],
         [read(b"/root/.aws/config")],
     ),
     "environment-read": ([read(b"/proc/1/environ")], [read(b"/proc/1/cmdline")]),
@@ -264,7 +267,7 @@ CASES: Final[dict[str, tuple[list[Event], list[Event]]]] = {
     ),
     "process-list-read": ([read(b"/proc/7/cmdline")], [read(b"/proc/cmdline"), read(b"/proc/7/environ")]),
     "host-facts-read": (
-        [read(b"/etc/os-release"), read(b"/sys/class/dmi/id/product_name")],
+        [read(b"/etc/os-release"), read(b"/sys/devices/virtual/dmi/id/product_name")],
         [read(b"/etc/hosts")],
     ),
     "internal-connect": (

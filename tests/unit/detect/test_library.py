@@ -15,6 +15,7 @@ from detect.rules import page, reference
 from detect.rules.engine import RuleEngine
 from detect.rules.library import RULES, shipped
 from detect.rules.parse import parse
+from enforcer.watch.detections import read_list
 from tests.unit.detect.library_cases import CASES, Event
 from tests.unit.detect.records import raw
 
@@ -106,3 +107,23 @@ def test_the_rule_that_the_page_shows_can_be_read() -> None:
     (shown,) = re.findall(r"```yaml\n(.*?)```", page.render(), re.DOTALL)
     (rule,) = parse(shown.encode(), "rules.md")
     assert rule.name == "ran-from-temp"
+
+
+def watched(path: bytes, entries: frozenset[bytes]) -> bool:
+    """Whether opening a path for reading is an event, as bpf_lsm/watch_lists.py has it."""
+    folder, _, name = path.rpartition(b"/")
+    inner = folder.rpartition(b"/")[2]
+    return not {path, name, folder + b"/", inner + b"/"}.isdisjoint(entries)
+
+
+READS = [
+    (name, event["path"])
+    for name, (events, _) in CASES.items()
+    for event in events
+    if event["type"] == Type.FILE_OPEN
+]
+
+
+@pytest.mark.parametrize(("name", "path"), READS)
+def test_what_a_rule_about_reading_is_for_is_watched_for_reading(name: str, path: bytes) -> None:
+    assert watched(path, frozenset(read_list(RULES.parent / "reads.txt")))
