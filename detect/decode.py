@@ -27,8 +27,8 @@ NUMBERS: Final = 2 * STRING_NUMBERS
 class Decoder:
     """Knows which number is which string. Every field that is not known is LOST, and counted.
 
-    When the table of symbols is nearly full, the next batch has a new one with the strings that are still
-    known by number; `renewed` counts that.
+    When the table of symbols is nearly full, the next batch has a new one with the strings that are known by
+    number; `renewed` counts that.
     """
 
     def __init__(self, symbols: Symbols | None = None, numbers: int = NUMBERS) -> None:
@@ -53,7 +53,7 @@ class Decoder:
         """The records as a batch. The columns of numbers are views of the records."""
         if raw.records.dtype != OBSERVATION:
             raise ValueError("the records are not of the layout of bpf_lsm/observation.py")
-        if len(self.symbols) + len(raw.strings) > self.symbols.limit - (self.symbols.limit >> 3):
+        if not self.symbols.has_room(len(raw.strings), sum(len(value) for _, value, _ in raw.strings)):
             self._renew()
         self._learn(raw)
         columns: dict[str, Column] = {name: raw.records[name] for name in OBSERVATION.names or ()}
@@ -81,11 +81,19 @@ class Decoder:
             self._numbers.put(np.array(list(known), np.uint64), np.array(list(known.values()), np.uint32))
 
     def _renew(self) -> None:
-        """A new table of symbols, with what is known by number."""
-        fresh = Symbols(self.symbols.limit)
+        """A new table of symbols, with what is known by number.
+
+        If that alone is half of what fits, as with many long strings, it is forgotten: the numbers of those
+        that are named again are unknown then, and whoever reads the source has it send all strings anew.
+        """
+        fresh = Symbols(self.symbols.limit, self.symbols.max_bytes)
         numbers, symbols = self._numbers.items()
-        moved = dict(zip(numbers.tolist(), fresh.adopt(self.symbols, symbols.tolist()), strict=True))
-        self._numbers.clear()
-        self._numbers.put(np.array(list(moved), np.uint64), np.array(list(moved.values()), np.uint32))
+        if sum(len(self.symbols[symbol]) for symbol in symbols.tolist()) <= fresh.max_bytes // 2:
+            moved = dict(zip(numbers.tolist(), fresh.adopt(self.symbols, symbols.tolist()), strict=True))
+            self._numbers.clear()
+            self._numbers.put(np.array(list(moved), np.uint64), np.array(list(moved.values()), np.uint32))
+        else:
+            self._numbers.clear()
+            self._numbers.forgotten += len(numbers)
         self.symbols = fresh
         self.renewed += 1

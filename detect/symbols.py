@@ -19,15 +19,17 @@ MARKS: Final = (b"(not kept: too many distinct values)", b"(lost)")
 class Symbols:
     """A table of distinct byte strings. A symbol is its index, and never changes its meaning.
 
-    `limit` bounds the number of values. A table that is nearly full is replaced by a new one (decode.py), so
-    whoever keeps symbols from one batch to the next compares `batch.symbols` with the table that they are of,
-    and brings them over with `adopt` when it is another.
+    `limit` bounds the number of values, `max_bytes` the sum of their lengths. A table that is nearly full is
+    replaced by a new one (decode.py), so whoever keeps symbols from one batch to the next compares
+    `batch.symbols` with the table that they are of, and brings them over with `adopt` when it is another.
     """
 
-    def __init__(self, limit: int = 1 << 18) -> None:
+    def __init__(self, limit: int = 1 << 18, max_bytes: int = 48 << 20) -> None:
         self._values: list[bytes] = [b"", *MARKS]
         self._numbers: dict[bytes, int] = {b"": EMPTY}
         self.limit = limit
+        self.max_bytes = max_bytes
+        self.bytes = 0
         self.overflowed = 0
 
     def __len__(self) -> int:
@@ -35,6 +37,11 @@ class Symbols:
 
     def __getitem__(self, symbol: int) -> bytes:
         return self._values[symbol]
+
+    def has_room(self, values: int, size: int) -> bool:
+        """Whether so many values of so many bytes in all leave an eighth free."""
+        few = len(self._values) + values <= self.limit - (self.limit >> 3)
+        return few and self.bytes + size <= self.max_bytes - (self.max_bytes >> 3)
 
     def find(self, value: bytes) -> int | None:
         """The symbol of a value that is known."""
@@ -45,11 +52,12 @@ class Symbols:
         number = self._numbers.get(value)
         if number is not None:
             return number
-        if len(self._values) >= self.limit:
+        if len(self._values) >= self.limit or self.bytes + len(value) > self.max_bytes:
             self.overflowed += 1
             return OVERFLOW
         number = len(self._values)
         self._values.append(value)
+        self.bytes += len(value)
         self._numbers[value] = number
         return number
 

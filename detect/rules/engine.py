@@ -40,6 +40,8 @@ Numbers = NDArray[Any]
 Holds = Callable[[Sequence[int]], bool]
 Clauses = Mapping[int, int]
 
+RESULTS: Final = 1 << 16
+"""Distinct sets of tags; where there are more, everything is learnt anew."""
 COMBINATIONS: Final = 1 << 17
 """Distinct combinations of classes that are kept for one type; then they are found anew."""
 
@@ -134,7 +136,11 @@ class _Results:
         self._sizes = np.zeros(1, np.int64)
         self._tags = np.empty(0, np.uint32)
 
+    def __len__(self) -> int:
+        return len(self._sets)
+
     def of(self, tags: tuple[int, ...]) -> int:
+        """The number of a set, new if need be."""
         number = self._numbers.get(tags)
         if number is None:
             number = self._numbers[tags] = len(self._sets)
@@ -288,6 +294,7 @@ class RuleEngine:
         for source in self.asked.sources:
             source.classes.clear()
             source.forget()
+        self.results = _Results()
         self._begin()
         self.renewed += 1
 
@@ -306,7 +313,8 @@ class RuleEngine:
             for source in self.asked.sources:
                 if isinstance(source, (TextSource, PairSource)):
                     source.forget()
-        if any(len(source.classes.verdicts) > CLASSES for source in self.asked.sources):
+        classes = max((len(source.classes.verdicts) for source in self.asked.sources), default=0)
+        if classes > CLASSES or len(self.results) > RESULTS:
             self._renew()
         kinds = np.minimum(batch["type"], 255).astype(np.uint8)
         numbers = np.zeros(len(batch), np.uint32)

@@ -56,6 +56,9 @@ class Source(Protocol):
     def read(self, timeout: float) -> Raw:
         """What there is; if nothing, what comes within `timeout` seconds."""
 
+    def send_anew(self) -> None:
+        """Every string is wanted again: some were forgotten."""
+
     def tallies(self) -> Mapping[Type, Mapping[Tally, int]]:
         """Exact counts, by type."""
 
@@ -199,7 +202,10 @@ class Watch:
         raw = self.source.read(timeout)
         boot = messages.boot_time()
         if len(raw.records) or raw.strings:
+            unknown = self.pipeline.decoder.unknown
             self._pass_on(self.pipeline.process(raw), boot)
+            if self.pipeline.decoder.unknown > unknown:
+                self.source.send_anew()
         elif paused := self.pipeline.pause():
             self._tell(paused, boot)
         if (denied := self.gate.take(self.pipeline.decoder.symbols, boot)) is not None:

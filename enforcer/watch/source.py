@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -24,12 +25,16 @@ VITAL: Final = frozenset(
 BURST: Final = 2
 """Seconds' worth of events of a type that may come at once."""
 
+ANEW: Final = 5.0
+"""Seconds between two times that all strings are sent again."""
+
 
 class KernelSource:
     """`life.Source` over bpf_lsm.watch."""
 
     def __init__(self, settings: WatchSettings, reads: Sequence[bytes]) -> None:
         """`reads`: the files whose reading is an event."""
+        self._anew, self._sent = False, 0.0
         labels = _gate_labels()
         try:
             self._watch = watch.Watch.load(labels=labels)
@@ -61,7 +66,14 @@ class KernelSource:
 
     def read(self, timeout: float) -> Raw:
         """What there is, or comes within `timeout` seconds."""
+        if self._anew and time.monotonic() - self._sent >= ANEW:
+            self._anew, self._sent = False, time.monotonic()
+            return self._watch.renumber()
         return self._watch.read(timeout)
+
+    def send_anew(self) -> None:
+        """With the next reading, but not more often than every few seconds."""
+        self._anew = True
 
     def tallies(self) -> Mapping[Type, Mapping[Tally, int]]:
         """Exact counts."""

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bpf_lsm.observation import OBSERVATION, STRING_LOST, STRING_MAX, STRING_NONE, Raw, Type
 from detect.decode import Decoder
-from detect.symbols import EMPTY, LOST, MARKS, Symbols
+from detect.symbols import EMPTY, LOST, MARKS, OVERFLOW, Symbols
 from tests.bench.stream import stream
 from tests.unit.detect.records import raw
 
@@ -91,6 +91,25 @@ def test_a_number_that_is_in_use_is_known_after_a_renewal() -> None:
         assert batch.symbols[batch["path"][0]] == b"/always"
     assert decoder.renewed > 1
     assert decoder.unknown == 0
+
+
+def test_many_long_strings_cost_what_is_known_by_number_and_no_more_room() -> None:
+    decoder = Decoder(Symbols(1 << 12, max_bytes=10_000), numbers=256)
+    for at in range(2, 200):
+        batch = decoder.decode(paths([at], (at, b"%d" % at * 500, False)))
+        assert batch.symbols[batch["path"][0]] == b"%d" % at * 500
+        assert decoder.symbols.bytes <= 10_000
+    batch = decoder.decode(paths([2]))
+    assert batch["path"].tolist() == [LOST]
+    assert (decoder.unknown, decoder.symbols.overflowed) == (1, 0)
+    assert decoder.forgotten > 100
+
+
+def test_a_string_that_finds_no_room_is_marked_and_counted() -> None:
+    symbols = Symbols(4)
+    assert symbols.intern_all([b"a", b"b", b"a", b""]) == [3, OVERFLOW, 3, EMPTY]
+    assert symbols.overflowed == 1
+    assert symbols[OVERFLOW] == MARKS[0]
 
 
 def test_records_of_another_layout_are_refused() -> None:

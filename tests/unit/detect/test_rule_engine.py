@@ -72,6 +72,17 @@ def test_more_distinct_verdicts_than_are_kept_are_learnt_anew(monkeypatch: pytes
     assert found.renewed > 0
 
 
+def test_more_distinct_findings_than_are_kept_are_learnt_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "RESULTS", 8)
+    rules = [rule(f"bit-{bit}", {"path|contains": f"b{bit}."}) for bit in range(5)]
+    found = RuleEngine(rules)
+    for value in range(32):
+        path = b"/" + b"".join(b"b%d." % bit for bit in range(5) if value >> bit & 1)
+        batch = enriched([{"path": path}])
+        assert names(found, batch) == [reference.matching(rules, batch.row(0))]
+    assert found.renewed > 0
+
+
 @pytest.mark.parametrize(("module", "name"), [(engine, "COMBINATIONS"), (sources, "VALUES")])
 def test_tables_that_are_full_forget_and_find_the_same(
     module: Any, name: str, monkeypatch: pytest.MonkeyPatch

@@ -39,6 +39,7 @@ class FakeSource:
         self.waiting: list[Raw] = []
         self.counts: dict[Type, dict[Tally, int]] = {}
         self.closed = False
+        self.anew = 0
         self.fail = False
         self._lock = threading.Lock()
 
@@ -60,6 +61,9 @@ class FakeSource:
                 return self.waiting.pop(0)
         time.sleep(min(timeout, 0.01))
         return NOTHING
+
+    def send_anew(self) -> None:
+        self.anew += 1
 
     def tallies(self) -> Mapping[Type, Mapping[Tally, int]]:
         return self.counts

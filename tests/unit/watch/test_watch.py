@@ -112,6 +112,16 @@ def test_a_batch_that_cannot_be_judged_is_counted_and_the_next_one_is_seen(host:
     assert any(line.name == "pipeline" and not line.ok for line in host.status().health)
 
 
+def test_strings_that_are_not_known_are_asked_for_again(host: Host) -> None:
+    host.feed(500)
+    assert host.source.anew == 0
+    (raw,) = stream(100, 2, batch=256)
+    due = host.watch.observations.seen + 100
+    host.source.put([Raw(raw.records, ())])
+    until(lambda: host.watch.observations.seen >= due)
+    until(lambda: host.source.anew == 1)
+
+
 def test_stopping_takes_in_what_is_left_and_closes_the_source(host: Host) -> None:
     host.source.put(list(stream(2_000, batch=100)))
     host.watch.stop()
