@@ -34,7 +34,7 @@ class Rows:
             np.frombuffer(secrets.token_bytes(8 * width), np.uint64) | np.uint64(1) for _ in range(2)
         )
         self._words = np.empty((_START, width), np.uint64)
-        self._hashes = np.empty(_START, np.uint64)
+        self._hashes = np.zeros(_START, np.uint64)
         self._count = 0
         self._slots = np.full(4 * _START, _FREE)
 
@@ -63,24 +63,26 @@ class Rows:
         """Open addressing, one probe of all that are not yet settled at a time."""
         if 2 * (self._count + len(hashes)) > len(self._slots):
             self._rehash(4 * (self._count + len(hashes)))
-        found = np.empty(len(hashes), np.uint32)
-        left: NDArray[np.int64] = np.arange(len(hashes))
         slot, mask = self._first_slots(hashes)
+        found = self._slots.take(slot)
+        # most rows are known; a free slot is no row's, so that what stands for its number fits no hash
+        left = np.flatnonzero(self._hashes.take(found, mode="clip") != hashes)
+        slot = slot.take(left)
         while len(left):
             number = self._slots.take(slot)
             wanting = np.flatnonzero(number == _FREE)
             if len(wanting):
                 # Several may want one slot: the last to write has it, and the others look at who that is.
-                wanted = slot[wanting]
+                wanted = slot.take(wanting)
                 self._slots[wanted] = wanting.astype(np.uint32)
-                winners = wanting[self._slots[wanted] == wanting]
-                which = left[winners]
-                self._slots[slot[winners]] = self._append(words.take(which, axis=0), hashes[which])
-                number[wanting] = self._slots[wanted]
-            same = self._hashes.take(number) == hashes[left]
+                winners = wanting[self._slots.take(wanted) == wanting]
+                which = left.take(winners)
+                self._slots[slot.take(winners)] = self._append(words.take(which, axis=0), hashes.take(which))
+                number[wanting] = self._slots.take(wanted)
+            same = self._hashes.take(number) == hashes.take(left)
             found[left[same]] = number[same]
             other = np.flatnonzero(~same)
-            left, slot = left[other], (slot[other] + _NEXT) & mask
+            left, slot = left.take(other), (slot.take(other) + _NEXT) & mask
         return found
 
     def _first_slots(self, hashes: Words) -> tuple[Words, np.uint64]:

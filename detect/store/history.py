@@ -20,7 +20,7 @@ from detect.store.segment import Segment
 from detect.symbols import Symbols
 
 _TRIES: Final = 10
-_OPEN: Final = 64
+_OPEN: Final = 32
 """Segments that are kept open."""
 CHUNK: Final = 1 << 14
 """Events of one batch of a replay, about."""

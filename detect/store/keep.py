@@ -6,11 +6,12 @@ import os
 from collections.abc import Sequence
 from typing import Final
 
-from detect.store import seal, segment
+from detect.store import segment
 from detect.store.catalogue import Catalogue
 from detect.store.clock import Clock
 from detect.store.entry import Entry
 from detect.store.ledger import Ledger
+from detect.store.merge import merge
 from detect.store.settings import StoreSettings
 
 _DAY: Final = 86_400 * 10**9
@@ -57,7 +58,7 @@ def _level(events: int, merge: int) -> int:
 def _merge(catalogue: Catalogue, group: list[Entry], clock: Clock, ledger: Ledger) -> bool:
     """Whether the list changed. Without room nothing is merged: that needs some for a while."""
     try:
-        entry = seal.merge(catalogue.folder, group)
+        entry = merge(catalogue.folder, group)
         catalogue.add(entry, clock.boottime(), clock.wall(), replaces=group)
     except OSError as error:
         if damaged(catalogue, group, ledger):
@@ -69,6 +70,7 @@ def _merge(catalogue: Catalogue, group: list[Entry], clock: Clock, ledger: Ledge
             return True
         raise
     ledger.count("merges", 1)
+    segment.release_memory()
     return True
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -28,7 +29,7 @@ from detect.store.schema import (
     symbol_columns,
     take,
 )
-from detect.store.text import LOST_TEXT, OVERFLOW_TEXT, address_bytes, address_text, to_bytes, to_text
+from detect.store.text import LOST_TEXT, OVERFLOW_TEXT, address_bytes, address_text, to_bytes, to_texts
 from detect.symbols import LOST, OVERFLOW, Symbols
 
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ MARKED: Final = {text: symbol for symbol, text in _MARKS.items()}
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Rows of the three tables. Text columns are places in `values`; `context` and `act` are rows here."""
+    """Rows of the three tables. Text columns are places in `values`, in which a text may be several times;
+    `context` and `act` are rows here."""
 
     values: pa.StringArray
     contexts: Columns
@@ -112,7 +114,6 @@ def of_content(content: Content) -> Part:
             (content.events, EVENT_ROW),
         )
     )
-    texts = [_MARKS.get(number) or to_text(value) for number, value in content.values.items()]
     numbers = np.fromiter(content.values, np.uint32, len(content.values))
     place = np.zeros(int(numbers.max(initial=0)) + 1, np.uint32)
     place[numbers] = np.arange(len(numbers))
@@ -123,9 +124,13 @@ def of_content(content: Content) -> Part:
     }
     for rows, name in symbol_columns(contexts, acts):
         columns["contexts" if rows is contexts else "acts"][name] = place[rows[name]]
-    columns["acts"]["address"] = (of_act + len(texts)).astype(np.uint32)
+    columns["acts"]["address"] = (of_act + len(numbers)).astype(np.uint32)
+    texts = to_texts(list(content.values.values()))
+    for mark, text in _MARKS.items():
+        if mark in content.values:
+            texts = pa.concat_arrays([texts[: place[mark]], pa.array([text]), texts[place[mark] + 1 :]])
     return Part(
-        pa.array(texts + addresses, pa.string()),
+        pa.concat_arrays([texts, pa.array(addresses, pa.string())]),
         columns["contexts"],
         columns["acts"],
         {name: events[name] for name in NAMES["events"]},
@@ -158,15 +163,15 @@ def sort(part: Part) -> Part:
     rank[by_process] = np.arange(len(by_process), dtype=np.uint32)
     number = np.concatenate([[0], np.cumsum(sessions[1:] != sessions[:-1])]).astype(np.uint32)
     context = rank[events["context"]]
-    order = _order(events["time"], number[context] if len(number) else number)
-    context, act = context[order], events["act"][order]
+    places = order(events["time"], number[context] if len(number) else number)
+    context, act = context[places], events["act"][places]
     popular = np.bincount(act, minlength=len(acts["type"]))
     first = np.zeros(len(popular), np.int64)
     first[act[::-1]] = np.arange(len(act))[::-1]
     by_count = np.lexsort((first, -popular))[: np.count_nonzero(popular)]
     place = np.zeros(len(popular), np.uint32)
     place[by_count] = np.arange(len(by_count), dtype=np.uint32)
-    sorted_events = take({n: c for n, c in events.items() if n not in {"context", "act"}}, order)
+    sorted_events = take({n: c for n, c in events.items() if n not in {"context", "act"}}, places)
     return Part(
         part.values,
         take(contexts, by_process),
@@ -175,41 +180,77 @@ def sort(part: Part) -> Part:
     )
 
 
-def _order(time: Column, session: Column) -> Column:
-    """Places by session, then time. Events come nearly in the order of time, which makes this quick."""
-    by_time = np.argsort(time, kind="stable")
-    session = session[by_time]
+def order(time: Column, session: Column) -> Column:
+    """Places by session, then time.
+
+    Events come nearly in the order of time, from a journal or from one segment after the other: then what is
+    sorted by session alone has each session in the order of time.
+    """
     if session.max(initial=0) < 1 << 16:
         session = session.astype(np.uint16)  # a radix sort
-    return by_time[np.argsort(session, kind="stable")]
+    by_session = np.argsort(session, kind="stable")
+    sessions, times = session[by_session], time[by_session]
+    if not ((sessions[1:] == sessions[:-1]) & (times[1:] < times[:-1])).any():
+        return by_session
+    by_time = np.argsort(time, kind="stable")
+    return by_time[np.argsort(session[by_time], kind="stable")]
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """What the events of a part refer to."""
+
+    values: pa.StringArray
+    contexts: Columns
+    acts: Columns
+
+
+def shared(sides: Sequence[Sides]) -> tuple[Sides, list[Column], list[Column]]:
+    """What several have, each once, contexts in their order; and for each of them the new places of its
+    contexts and of its acts."""
+    import pyarrow as pa  # noqa: PLC0415 - heavy
+
+    coded = pa.chunked_array([one.values for one in sides], pa.string()).combine_chunks().dictionary_encode()
+    number = coded.indices.to_numpy().astype(np.uint32)
+    acts = Rows(record(ACT))
+    contexts: list[dict[str, Column]] = []
+    of_act: list[Column] = []
+    ends = [0]
+    text = 0
+    for one in sides:
+        values = number[text : text + len(one.values)]
+        of_act.append(acts.number(_renumbered(one.acts, "acts", values)))
+        contexts.append(_renumbered(one.contexts, "contexts", values))
+        text += len(one.values)
+        ends.append(ends[-1] + len(one.contexts["session"]))
+    rows, place = _distinct(joined(contexts, NAMES["contexts"]))
+    found = Sides(coded.dictionary, rows, {name: acts.since(0)[name] for name in NAMES["acts"]})
+    return found, [place[first:end] for first, end in pairwise(ends)], of_act
 
 
 def merged(parts: Sequence[Part]) -> Part:
     """All events of several parts; contexts and acts that they share become one."""
-    import pyarrow as pa  # noqa: PLC0415 - heavy
+    sides, of_context, of_act = shared([Sides(one.values, one.contexts, one.acts) for one in parts])
+    events = [
+        {**one.events, "context": context[one.events["context"]], "act": act[one.events["act"]]}
+        for one, context, act in zip(parts, of_context, of_act, strict=True)
+    ]
+    return Part(sides.values, sides.contexts, sides.acts, joined(events, NAMES["events"]))
 
-    coded = (
-        pa.chunked_array([part.values for part in parts], pa.string()).combine_chunks().dictionary_encode()
-    )
-    number = coded.indices.to_numpy().astype(np.uint32)
-    contexts, acts = Rows(record(CONTEXT)), Rows(record(ACT))
-    events: list[dict[str, Column]] = []
-    first = 0
-    for part in parts:
-        values = number[first : first + len(part.values)]
-        first += len(part.values)
-        of_context = contexts.number(_renumbered(part.contexts, "contexts", values))
-        of_act = acts.number(_renumbered(part.acts, "acts", values))
-        found = dict(part.events)
-        found["context"], found["act"] = of_context[found["context"]], of_act[found["act"]]
-        events.append(found)
-    rows = contexts.since(0), acts.since(0)
-    return Part(
-        coded.dictionary,
-        {name: rows[0][name] for name in NAMES["contexts"]},
-        {name: rows[1][name] for name in NAMES["acts"]},
-        joined(events, NAMES["events"]),
-    )
+
+def _distinct(contexts: Columns) -> tuple[dict[str, Column], Column]:
+    """Each context once, and the new place of each. Few are there twice, and those are of one process: they
+    are found side by side."""
+    keys = [contexts[name] for name in ("thread", "args", "exe", "uid", "process", "session")]
+    order = np.lexsort(keys)
+    found = take(contexts, order)
+    new = np.zeros(len(order), bool)
+    new[:1] = True
+    for column in found.values():
+        new[1:] |= column[1:] != column[:-1]
+    place = np.empty(len(order), np.uint32)
+    place[order] = np.cumsum(new) - 1
+    return take(found, new), place
 
 
 def _renumbered(columns: Columns, table: str, values: Column) -> dict[str, Column]:

@@ -13,6 +13,7 @@ from detect.store.clock import Clock
 from detect.store.entry import journals
 from detect.store.journal import Content
 from detect.store.ledger import Ledger
+from detect.store.segment import release_memory
 
 FULL: Final = {errno.ENOSPC, errno.EDQUOT}
 
@@ -40,6 +41,7 @@ class Sealer:
             self._ledger.say(f"{path.name} stays unsealed: {error.strerror or error}")
             return
         self._ledger.count("sealed", events)
+        release_memory()
         path.unlink(missing_ok=True)
 
     def seal_files(self, current: Path | None = None) -> None:

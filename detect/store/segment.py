@@ -10,17 +10,21 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from detect.store.entry import TEMPORARY, Entry, rename, sync_folder, write_entry
-from detect.store.part import Part
+from detect.store.part import Part, Sides
 from detect.store.schema import GROUP, NAMES, TABLES, Column, Columns, Kept
 
 if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
+
+
+_FREQUENT: Final = 4
+"""Row groups of acts, the most frequent ones, that are kept when they were read once."""
 
 
 def file(folder: Path, table: str) -> Path:
@@ -120,13 +124,26 @@ def _array(column: Kept, values: Column, texts: pa.StringArray | None) -> pa.Arr
     return pa.DictionaryArray.from_arrays(pa.array(place[values]), pc.take(texts, pa.array(numbers)))
 
 
-def session_rows(part: Part) -> dict[str, Column]:
-    """The table `sessions` of a sorted part."""
-    contexts, first = part.contexts["session"], part.sessions()
-    sessions, rows = np.unique(contexts, return_counts=True)
-    places = np.searchsorted(sessions, first)
-    events = np.bincount(places, minlength=len(sessions))
-    return {"session": sessions, "events": events.astype(np.uint32), "contexts": rows.astype(np.uint32)}
+def release_memory() -> None:
+    """Give back to the system what Arrow and the C library keep for the next time, which is minutes away."""
+    import pyarrow as pa  # noqa: PLC0415 - heavy
+
+    pa.default_memory_pool().release_unused()
+    pa.system_memory_pool().release_unused()
+
+
+def session_rows(contexts: Columns, sessions: Column) -> dict[str, Column]:
+    """The table `sessions`, from the sorted contexts and the session of each event in their order."""
+    first, events = _runs(sessions)
+    _, contexts_of = _runs(contexts["session"])
+    return {"session": first, "events": events, "contexts": contexts_of}
+
+
+def _runs(sorted_values: Column) -> tuple[Column, Column]:
+    """The distinct values of a sorted column, and how often each is there."""
+    begins = np.flatnonzero(np.concatenate([[True], sorted_values[1:] != sorted_values[:-1]]))
+    counts = np.diff(np.concatenate([begins, [len(sorted_values)]]))
+    return sorted_values[begins], counts.astype(np.uint32)
 
 
 class Segment:
@@ -136,6 +153,7 @@ class Segment:
         self.folder = folder
         self._files: dict[str, pq.ParquetFile] = {}
         self._index: tuple[Column, Column, Column] | None = None
+        self._frequent: dict[int, pa.Table] = {}
 
     def table(self, name: str) -> pq.ParquetFile:
         """One of the files."""
@@ -201,7 +219,7 @@ class Segment:
         events["context"] = events["context"] - np.uint32(place[2])
         acts, places = np.unique(events["act"], return_inverse=True)
         events["act"] = places.astype(np.uint32)
-        return _part(contexts, self._acts(acts), events)
+        return _part(contexts, self._acts(acts), events, few=True)
 
     def _acts(self, numbers: Column) -> pa.Table:
         """These acts: only the row groups that have any."""
@@ -211,19 +229,37 @@ class Segment:
         groups, first = np.unique(numbers // size, return_index=True)
         ends = [*first[1:].tolist(), len(numbers)]
         parts = [
-            self.rows(
-                "acts", group * size, min((group + 1) * size, self.table("acts").metadata.num_rows)
-            ).take(pa.array(numbers[begin:end] - group * size))
+            self._act_group(group).take(pa.array(numbers[begin:end] - group * size))
             for group, begin, end in zip(groups.tolist(), first.tolist(), ends, strict=True)
         ]
         return pa.concat_tables(parts)
+
+    def _act_group(self, group: int) -> pa.Table:
+        """A row group of acts. The first ones are asked for again and again, and are kept."""
+        if group in self._frequent:
+            return self._frequent[group]
+        found = self.table("acts").read_row_group(group, use_threads=False)
+        if group < _FREQUENT:
+            self._frequent[group] = found
+        return found
+
+    def index(self) -> tuple[Column, Column]:
+        """The sessions, and the row where the events of each end."""
+        sessions, events, _ = self._sessions()
+        return sessions, events
+
+    def sides(self) -> Sides:
+        """All contexts and acts."""
+        contexts, acts = (self.table(name).read(use_threads=False) for name in ("contexts", "acts"))
+        found = _part(contexts, acts, {}, few=False)
+        return Sides(found.values, found.contexts, found.acts)
 
     def part(self) -> Part:
         """All of it; the index is looked at too."""
         self._sessions()
         events = _numpy(self.table("events").read(use_threads=False))
         contexts, acts = (self.table(name).read(use_threads=False) for name in ("contexts", "acts"))
-        return _part(contexts, acts, events)
+        return _part(contexts, acts, events, few=False)
 
     def groups(self) -> Iterator[dict[str, Column]]:
         """The events, one row group at a time."""
@@ -235,15 +271,15 @@ def _numpy(table: pa.Table) -> dict[str, Column]:
     return {name: table[name].to_numpy() for name in table.column_names}
 
 
-def _part(contexts: pa.Table, acts: pa.Table, events: Columns) -> Part:
-    """With the texts that are used in one place, each once."""
+def _part(contexts: pa.Table, acts: pa.Table, events: Columns, *, few: bool) -> Part:
+    """With all texts in one place. `few`: only those that are used, as of a session; of a whole segment
+    all are, and the same text may be there several times."""
     import pyarrow as pa  # noqa: PLC0415 - heavy
     import pyarrow.compute as pc  # noqa: PLC0415 - heavy
 
     texts: list[Any] = []
     count = 0
     columns: dict[str, dict[str, Column]] = {"contexts": {}, "acts": {}}
-    places: list[tuple[str, str, Column]] = []
     for name, table in (("contexts", contexts), ("acts", acts)):
         for column in TABLES[name]:
             array = table[column.name]
@@ -252,13 +288,13 @@ def _part(contexts: pa.Table, acts: pa.Table, events: Columns) -> Part:
                 continue
             pieces = [np.empty(0, np.uint32)]
             for chunk in array.chunks:
-                used, index = np.unique(chunk.indices.to_numpy(), return_inverse=True)
-                texts.append(pc.take(chunk.dictionary, pa.array(used)))
+                index, dictionary = chunk.indices.to_numpy(), chunk.dictionary
+                if few:
+                    used, index = np.unique(index, return_inverse=True)
+                    dictionary = pc.take(dictionary, pa.array(used))
+                texts.append(dictionary)
                 pieces.append(index.astype(np.uint32) + np.uint32(count))
-                count += len(used)
-            places.append((name, column.name, np.concatenate(pieces)))
-    coded = pa.chunked_array(texts, pa.string()).combine_chunks().dictionary_encode()
-    number = coded.indices.to_numpy()
-    for name, column_name, place in places:
-        columns[name][column_name] = number[place].astype(np.uint32)
-    return Part(coded.dictionary, columns["contexts"], columns["acts"], events)
+                count += len(dictionary)
+            columns[name][column.name] = np.concatenate(pieces)
+    values = pa.chunked_array(texts, pa.string()).combine_chunks()
+    return Part(values, columns["contexts"], columns["acts"], events)

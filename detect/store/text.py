@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 OVERFLOW_TEXT: Final = "\\overflow"
 LOST_TEXT: Final = "\\lost"
@@ -31,6 +34,18 @@ def to_text(value: bytes) -> str:
     return "".join(
         f"\\x{ord(char) - 0xDC00:02x}" if _FIRST_SURROGATE <= ord(char) <= 0xDCFF else char for char in text
     )
+
+
+def to_texts(values: list[bytes]) -> pa.StringArray:
+    """Many at once, which is quicker where they are plain."""
+    import pyarrow as pa  # noqa: PLC0415 - heavy
+
+    if not any(b"\\" in value for value in values):
+        try:
+            return pa.array(values, pa.binary()).cast(pa.string())
+        except pa.ArrowInvalid:
+            pass
+    return pa.array(list(map(to_text, values)), pa.string())
 
 
 def to_bytes(text: str) -> bytes:
