@@ -25,7 +25,7 @@ from detect.symbols import Symbols
 HEADER: Final = struct.Struct("<8s16s")
 MAGIC: Final = b"menshenJ"
 RECORD: Final = struct.Struct("<II")
-COUNTS: Final = struct.Struct("<IIII")
+COUNTS: Final = struct.Struct("<qIIII")
 MAX_RECORD: Final = 1 << 28
 
 Array = NDArray[Any]
@@ -40,7 +40,8 @@ class Content:
     values: dict[int, bytes] = field(default_factory=dict)
     contexts: list[Array] = field(default_factory=list)
     acts: list[Array] = field(default_factory=list)
-    events: list[Array] = field(default_factory=list)
+    events: list[tuple[int, Array]] = field(default_factory=list)
+    """Of each record: what was added to `time` to be nanoseconds since 1970, and its events."""
     size: int = HEADER.size
     """Bytes that are whole."""
     torn: int = 0
@@ -48,7 +49,7 @@ class Content:
 
     def count(self) -> int:
         """Events."""
-        return sum(map(len, self.events))
+        return sum(len(events) for _, events in self.events)
 
 
 class Journal:
@@ -61,13 +62,13 @@ class Journal:
         self.count = 0
         """Events so far."""
         self.size = HEADER.size
-        self._events: list[Array] = []
+        self._events: list[tuple[int, Array]] = []
         self._contexts, self._acts = Rows(CONTEXT_ROW), Rows(ACT_ROW)
         self._sent = (0, 0)  # contexts and acts that the file has
         self._known = np.zeros(1024, bool)  # symbols whose strings it has
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
-            _write_all(self._fd, HEADER.pack(MAGIC, boot))
+            _write_all(self._fd, [HEADER.pack(MAGIC, boot)])
         except OSError:
             self.close()
             path.unlink(missing_ok=True)
@@ -82,24 +83,23 @@ class Journal:
         events = np.zeros(len(tags), EVENT_ROW)
         events["context"] = self._contexts.number(flattened)
         events["act"] = self._acts.number(flattened)
-        events["clock"] = clock
         for name in ("time", "target_pid", "port", "result", "lost"):
             events[name] = columns[name]
         contexts, acts = self._contexts.since(self._sent[0]), self._acts.since(self._sent[1])
         strings = self._unknown(contexts, acts)
         values = [self.symbols[number] for number in strings.tolist()]
-        data = _record(strings, values, contexts, acts, events)
+        pieces = _record(clock, strings, values, (contexts, acts, events))
         try:
-            _write_all(self._fd, data)
+            _write_all(self._fd, pieces)
         except OSError:
             os.ftruncate(self._fd, self.size)
             os.lseek(self._fd, self.size, os.SEEK_SET)
             raise
         self._known[strings] = True
         self._sent = (len(self._contexts), len(self._acts))
-        self._events.append(events)
+        self._events.append((clock, events))
         self.count += len(events)
-        self.size += len(data)
+        self.size += sum(map(len, pieces))
 
     def _unknown(self, contexts: Array, acts: Array) -> NDArray[np.uint32]:
         if len(self._known) < len(self.symbols):
@@ -127,18 +127,25 @@ class Journal:
         os.close(self._fd)
 
 
-def _record(strings: Array, values: list[bytes], contexts: Array, acts: Array, events: Array) -> bytes:
+def _record(clock: int, strings: Array, values: list[bytes], rows: tuple[Array, Array, Array]) -> list[Any]:
+    """The pieces of a record, none of them copied. `rows` are contexts, acts and events."""
     lengths = np.array([len(value) for value in values], "<u4")
-    arrays = (strings, lengths, contexts, acts, events)
-    counts = COUNTS.pack(len(strings), len(contexts), len(acts), len(events))
-    payload = b"".join((counts, *(array.tobytes() for array in arrays), *values))
-    return RECORD.pack(len(payload), zlib.crc32(payload)) + payload
+    counts = COUNTS.pack(clock, len(strings), *map(len, rows))
+    arrays = [memoryview(array.view(np.uint8)) for array in (strings, lengths, *rows)]
+    pieces: list[Any] = [counts, *arrays, b"".join(values)]
+    crc = 0
+    for piece in pieces:
+        crc = zlib.crc32(piece, crc)
+    return [RECORD.pack(sum(map(len, pieces)), crc), *pieces]
 
 
-def _write_all(fd: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]
+def _write_all(fd: int, pieces: list[Any]) -> None:
+    size = sum(map(len, pieces))
+    done = os.writev(fd, pieces)
+    if done < size:
+        rest = memoryview(b"".join(pieces))[done:]
+        while rest:
+            rest = rest[os.write(fd, rest) :]
 
 
 def read(path: Path) -> Content:
@@ -184,7 +191,7 @@ def _decode_payload(payload: memoryview, content: Content) -> bool:
     """Add a record; whether it is what it says."""
     if len(payload) < COUNTS.size:
         return False
-    strings, contexts, acts, events = COUNTS.unpack_from(payload)
+    clock, strings, contexts, acts, events = COUNTS.unpack_from(payload)
     counts = (strings, strings, contexts, acts, events)
     if COUNTS.size + sum(map(_size, counts, _ARRAYS)) > len(payload):
         return False
@@ -193,12 +200,13 @@ def _decode_payload(payload: memoryview, content: Content) -> bool:
     for count, dtype in zip(counts, _ARRAYS, strict=True):
         arrays.append(np.frombuffer(payload, dtype, count, at))
         at += _size(count, dtype)
-    numbers, lengths, *rows = arrays
+    numbers, lengths, context_rows, act_rows, event_rows = arrays
     if at + int(lengths.sum()) != len(payload):
         return False
     for number, length in zip(numbers.tolist(), lengths.tolist(), strict=True):
         content.values[number] = bytes(payload[at : at + length])
         at += length
-    for kept, found in zip((content.contexts, content.acts, content.events), rows, strict=True):
-        kept.append(found)
+    content.contexts.append(context_rows)
+    content.acts.append(act_rows)
+    content.events.append((clock, event_rows))
     return True

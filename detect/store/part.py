@@ -111,9 +111,10 @@ def of_content(content: Content) -> Part:
         for rows, dtype in (
             (content.contexts, CONTEXT_ROW),
             (content.acts, ACT_ROW),
-            (content.events, EVENT_ROW),
+            ([rows for _, rows in content.events], EVENT_ROW),
         )
     )
+    clocks = np.array([clock for clock, _ in content.events], np.int64)
     numbers = np.fromiter(content.values, np.uint32, len(content.values))
     place = np.zeros(int(numbers.max(initial=0)) + 1, np.uint32)
     place[numbers] = np.arange(len(numbers))
@@ -133,7 +134,12 @@ def of_content(content: Content) -> Part:
         pa.concat_arrays([texts, pa.array(addresses, pa.string())]),
         columns["contexts"],
         columns["acts"],
-        {name: events[name] for name in NAMES["events"]},
+        {
+            name: np.repeat(clocks, [len(rows) for _, rows in content.events])
+            if name == "clock"
+            else events[name]
+            for name in NAMES["events"]
+        },
     )
 
 

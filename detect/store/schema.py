@@ -120,7 +120,8 @@ CONTEXT_ROW: Final = record(CONTEXT)
 _PLAIN_ACT: Final = tuple(column for column in ACT if column.name != "address")
 ACT_ROW: Final = record(_PLAIN_ACT, (("address", "<u8"), ("address2", "<u8")))
 """Acts before they are sealed: the address as two numbers."""
-EVENT_ROW: Final = record(EVENT)
+EVENT_ROW: Final = record(tuple(column for column in EVENT if column.name != "clock"))
+"""Events before they are sealed: one `clock` is said for many."""
 
 
 def symbol_columns(contexts: Column, acts: Column) -> list[tuple[Column, str]]:

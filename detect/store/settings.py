@@ -22,11 +22,11 @@ class StoreSettings:
     """Events that are kept in memory as batches."""
     queue_events: int = 65_536
     """Events that may wait for the disk. Beyond them new ones are not kept, and counted."""
-    seal_events: int = 65_536
+    seal_events: int = 131_072
     """Events of one sealed piece before any are merged; this much is in memory."""
     seal_seconds: float = 600.0
     """Seconds after which fewer events are sealed too."""
     merge: int = 4
     """Neighbouring pieces of about one size that are merged into one."""
-    merged_events: int = 1 << 18
+    merged_events: int = 1 << 19
     """Events beyond which a piece is merged no more. Merging holds so many in memory, about 80 bytes each."""

@@ -333,7 +333,7 @@ def test_a_queue_that_is_full_counts_what_it_refuses(tmp_path: Path, monkeypatch
     hold = threading.Event()
     real = journal._write_all
 
-    def slow(fd: int, data: bytes) -> None:
+    def slow(fd: int, data: list[bytes]) -> None:
         hold.wait(20)
         real(fd, data)
 
@@ -354,7 +354,7 @@ def test_a_disk_that_fails_is_told_and_the_store_goes_on(
 ) -> None:
     real, broken = journal._write_all, [True]
 
-    def failing(fd: int, data: bytes) -> None:
+    def failing(fd: int, data: list[bytes]) -> None:
         if broken[0]:
             raise OSError(errno.EIO, os.strerror(errno.EIO))
         real(fd, data)
