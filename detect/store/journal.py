@@ -131,7 +131,7 @@ def _record(clock: int, strings: Array, values: list[bytes], rows: tuple[Array, 
     """The pieces of a record, none of them copied. `rows` are contexts, acts and events."""
     lengths = np.array([len(value) for value in values], "<u4")
     counts = COUNTS.pack(clock, len(strings), *map(len, rows))
-    arrays = [memoryview(array.view(np.uint8)) for array in (strings, lengths, *rows)]
+    arrays = [array.view(np.uint8).data for array in (strings, lengths, *rows)]
     pieces: list[Any] = [counts, *arrays, b"".join(values)]
     crc = 0
     for piece in pieces:
