@@ -12,6 +12,7 @@
  * | iter.s/task, iter/task       | the processes that were there before us: arguments; program and session  |
  */
 #include "objects.h"
+#include "syscalls.h"
 
 #define CLONE_VM 0x00000100
 #define CLONE_FS 0x00000200
@@ -23,12 +24,11 @@
 #define CLONE_NEWIPC 0x08000000
 #define CLONE_NEWNET 0x40000000
 
+#define SEND_SIG_NOINFO 0
+#define SEND_SIG_PRIV 1
 #define SI_USER 0
 #define SI_QUEUE -1
 #define SI_TKILL -6
-
-#define NR_init_module 175
-#define NR_ia32_init_module 128
 
 struct module {
 	char name[56];
@@ -186,13 +186,17 @@ int BPF_PROG(watch_signal, int number, struct kernel_siginfo *info, struct task_
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct watch_scratch *scratch;
 	struct label *mine, *its;
-	__u64 sender = argument(ctx, 1); /* 7.x takes `info` for a pointer, whatever it is compared with */
-	int code = 0;
+	__u64 sender = argument(ctx, 1); /* or one of two small numbers */
+	int code = SI_USER;
 
-	if (sender <= 1) /* SEND_SIG_NOINFO, SEND_SIG_PRIV: from the kernel */
+	if (sender == SEND_SIG_PRIV)
 		return 0;
-	bpf_probe_read_kernel(&code, sizeof(code),
-			      (void *)sender + bpf_core_field_offset(struct kernel_siginfo, si_code));
+	/* 7.x leaves it out for kill(); otherwise that is the kernel's doing: the signal at a parent's death, say */
+	if (sender == SEND_SIG_NOINFO && current_call(task) != CALL_KILL)
+		return 0;
+	if (sender != SEND_SIG_NOINFO)
+		bpf_probe_read_kernel(&code, sizeof(code),
+				      (void *)sender + bpf_core_field_offset(struct kernel_siginfo, si_code));
 	if (code != SI_USER && code != SI_QUEUE && code != SI_TKILL)
 		return 0;
 	mine = bpf_task_storage_get(&labels, task, 0, 0);

@@ -51,6 +51,7 @@ enum call {
 	CALL_SETID,
 	CALL_EXECVE,
 	CALL_EXECVEAT,
+	CALL_KILL,
 };
 
 #ifdef __TARGET_ARCH_x86
@@ -63,7 +64,8 @@ struct pt_regs {
 const volatile __u8 calls[MAX_CALLS] = {
 	[2] = CALL_OPEN, [41] = CALL_SOCKET, [42] = CALL_CONNECT, [43] = CALL_ACCEPT,
 	[44] = CALL_SENDTO, [46] = CALL_SENDMSG, [49] = CALL_BIND, [50] = CALL_LISTEN,
-	[59] = CALL_EXECVE, [82] = CALL_RENAME, [83] = CALL_MKDIR, [84] = CALL_RMDIR,
+	[59] = CALL_EXECVE, [62] = CALL_KILL, [200] = CALL_KILL, [234] = CALL_KILL, [424] = CALL_KILL,
+	[82] = CALL_RENAME, [83] = CALL_MKDIR, [84] = CALL_RMDIR,
 	[85] = CALL_CREAT, [86] = CALL_LINK, [87] = CALL_UNLINK, [88] = CALL_SYMLINK,
 	[90] = CALL_CHMOD, [91] = CALL_FCHMOD, [101] = CALL_PTRACE, [105] = CALL_SETID,
 	[113] = CALL_SETID, [117] = CALL_SETID, [122] = CALL_SETID, [126] = CALL_SETID,
@@ -77,7 +79,8 @@ const volatile __u8 calls[MAX_CALLS] = {
 
 const volatile __u8 ia32_calls[MAX_CALLS] = {
 	[5] = CALL_OPEN, [8] = CALL_CREAT, [9] = CALL_LINK, [10] = CALL_UNLINK,
-	[11] = CALL_EXECVE, [14] = CALL_MKNOD, [15] = CALL_CHMOD, [21] = CALL_MOUNT,
+	[11] = CALL_EXECVE, [37] = CALL_KILL, [238] = CALL_KILL, [270] = CALL_KILL, [424] = CALL_KILL,
+	[14] = CALL_MKNOD, [15] = CALL_CHMOD, [21] = CALL_MOUNT,
 	[23] = CALL_SETID, [26] = CALL_PTRACE, [38] = CALL_RENAME, [39] = CALL_MKDIR,
 	[40] = CALL_RMDIR, [70] = CALL_SETID, [83] = CALL_SYMLINK, [94] = CALL_FCHMOD,
 	[102] = CALL_SOCKETCALL, [138] = CALL_SETID, [164] = CALL_SETID, [185] = CALL_SETID,
@@ -92,5 +95,16 @@ const volatile __u8 ia32_calls[MAX_CALLS] = {
 };
 /* clang-format on */
 #endif
+
+/* Which of these calls the current task is in. */
+static __always_inline enum call current_call(struct task_struct *task)
+{
+	struct pt_regs *regs = (void *)bpf_task_pt_regs(task);
+	__u64 number = regs->orig_ax & ~(__u64)X32_BIT;
+
+	if (number >= MAX_CALLS)
+		return CALL_NONE;
+	return task->thread_info.status & TS_COMPAT ? ia32_calls[number] : calls[number];
+}
 
 #endif
