@@ -62,11 +62,14 @@ for kind in json.loads(sys.stdin.read()):
         "flags": int(one["flags"]), "inode": int(one["inode"]), "port": int(one["port"]),
         "address": one["address"].tobytes().hex(), "family": int(one["family"]),
     })
+subprocess.run(["modprobe", "dummy"], check=True)
+fresh = take()
+modules = [(text(one["path"]), int(one["detail"])) for one in fresh[fresh["type"] == Type.MODULE]]
 watch.set_types([])
 time.sleep(0.1)
 counters = watch.counters()
 print(json.dumps({
-    "source": watch.source.name, "missing": watch.source.missing, "seen": seen,
+    "source": watch.source.name, "modules": modules, "missing": watch.source.missing, "seen": seen,
     "meters": {meter.name: value for meter, value in counters.meters.items()},
     "missed": sum(counters.missed.values()), "malformed": counters.malformed,
     "unbalanced": [one.name for one, row in counters.tallies.items() if 2 * row[0] != sum(row.values())],
@@ -112,6 +115,10 @@ def test_exactly_as_many_arrive_as_there_were(seen: dict[str, Any], kind: Kind) 
     assert found["pids"] == (kind.word != "exec")
     if kind.type in {Type.FILE_DELETE, Type.FILE_RENAME, Type.FILE_LINK, Type.FILE_CHMOD, Type.MOUNT}:
         assert not Flag(found["flags"]) & Flag.GIVEN, "the path is canonical"
+
+
+def test_a_module_is_named_as_it_is_loaded(seen: dict[str, Any]) -> None:
+    assert seen["modules"] == [["dummy", 0]]
 
 
 def test_nothing_was_lost_or_passed_over(seen: dict[str, Any]) -> None:

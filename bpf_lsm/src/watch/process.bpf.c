@@ -225,6 +225,7 @@ int BPF_PROG(watch_module, struct module *module)
 	size = bpf_probe_read_kernel_str(&scratch->text[TEXT_HEAD], 64, &module->name);
 	if (size > 1)
 		scratch->record.path = intern(scratch, TEXT_HEAD, size - 1);
+	scratch->record.detail = current_call(bpf_get_current_task_btf()) == CALL_INIT_MODULE;
 	finish(scratch);
 	return 0;
 }
