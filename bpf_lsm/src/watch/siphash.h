@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
  * SipHash-2-4 with 128 bits of output (Aumasson and Bernstein). Keyed, so that nobody can make two strings that are
- * taken for one; tests/unit/bpf_lsm/test_watch_strings.py has the published vectors.
+ * taken for one; tests/unit/bpf_lsm/test_watch_lists.py has the published vectors.
  */
 #ifndef MENSHEN_WATCH_SIPHASH_H
 #define MENSHEN_WATCH_SIPHASH_H

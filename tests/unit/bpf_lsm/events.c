@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/bpf.h>
+#include <linux/io_uring.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <sched.h>
@@ -101,6 +102,33 @@ static pid_t sleeper(int flags)
 	}
 	check(child, "fork");
 	return child;
+}
+
+/* One request through a ring of its own; what it gave. */
+static int through_uring(struct io_uring_sqe request)
+{
+	struct io_uring_params params = {};
+	int fd = syscall(SYS_io_uring_setup, 1, &params), result;
+	char *queue, *answers;
+	struct io_uring_sqe *entries;
+	struct io_uring_cqe *answer;
+
+	check(fd, "io_uring_setup");
+	queue = mmap(NULL, params.sq_off.array + 4, PROT_READ | PROT_WRITE, MAP_SHARED, fd, IORING_OFF_SQ_RING);
+	entries = mmap(NULL, sizeof(request), PROT_READ | PROT_WRITE, MAP_SHARED, fd, IORING_OFF_SQES);
+	answers = mmap(NULL, params.cq_off.cqes + 2 * sizeof(*answer), PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+		       IORING_OFF_CQ_RING);
+	entries[0] = request;
+	*(unsigned *)(queue + params.sq_off.array) = 0;
+	__atomic_store_n((unsigned *)(queue + params.sq_off.tail), 1, __ATOMIC_RELEASE);
+	check(syscall(SYS_io_uring_enter, fd, 1, 1, IORING_ENTER_GETEVENTS, NULL, 0), "io_uring_enter");
+	answer = (void *)(answers + params.cq_off.cqes);
+	result = answer->res;
+	munmap(queue, params.sq_off.array + 4);
+	munmap(entries, sizeof(request));
+	munmap(answers, params.cq_off.cqes + 2 * sizeof(*answer));
+	close(fd);
+	return result;
 }
 
 int main(int argc, char **argv)
@@ -257,6 +285,34 @@ int main(int argc, char **argv)
 	{
 		ready();
 		TIMES close(memfd_create("a-name", MFD_CLOEXEC));
+	}
+	KIND("uring-delete")
+	{
+		make_files(count);
+		ready();
+		TIMES check(through_uring((struct io_uring_sqe){
+				    .opcode = IORING_OP_UNLINKAT, .fd = AT_FDCWD, .addr = (unsigned long)file(i) }),
+			    "unlinkat");
+	}
+	KIND("uring-write")
+	{
+		make_files(1);
+		ready();
+		TIMES close(through_uring((struct io_uring_sqe){ .opcode = IORING_OP_OPENAT,
+								 .fd = AT_FDCWD,
+								 .addr = (unsigned long)file(0),
+								 .open_flags = O_WRONLY }));
+	}
+	KIND("uring-connect")
+	{
+		ready();
+		TIMES
+		{
+			fd = tcp();
+			through_uring((struct io_uring_sqe){
+				.opcode = IORING_OP_CONNECT, .fd = fd, .addr = (unsigned long)&address, .off = size });
+			close(fd);
+		}
 	}
 	KIND("connect")
 	{

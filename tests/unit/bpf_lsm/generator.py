@@ -65,6 +65,13 @@ KINDS: Final = (
     Kind("mount", Type.MOUNT, 269, detail=2, path="{folder}"),
 )
 
+URING: Final = (
+    Kind("uring-delete", Type.FILE_DELETE, 277, detail=0, path="{folder}/file-0"),
+    Kind("uring-write", Type.FILE_WRITE, 281, detail=1, path="{folder}/file-0"),
+    Kind("uring-connect", Type.CONNECT, 283, detail=1, result=-111),
+)
+"""What tracepoints do not see."""
+
 
 @contextmanager
 def generating(program: Path, word: str, count: int, folder: Path) -> Iterator[Callable[[], int]]:

@@ -17,7 +17,7 @@ from bpf_lsm.errors import GateError
 from bpf_lsm.events import decode, gather
 from bpf_lsm.gate import Gate
 from bpf_lsm.layout import EVENT, EventFlag, EventKind, Operation
-from bpf_lsm.ring import Ring
+from bpf_lsm.ring import Ring, RowRing
 from tests.unit.bpf_lsm.conftest import Emit
 
 
@@ -170,6 +170,52 @@ def test_a_record_that_is_still_written_ends_the_reading_before_it() -> None:
     memory.header(24, 16 | 1 << 30)
     assert len(ring.read()) == 1
     assert ring.waiting == 0
+
+
+ROW = np.dtype([("number", "<u8"), ("more", "<u8")])
+
+
+def rows(memory: Memory, *lengths: int) -> RowRing:
+    """A ring of rows with records of these lengths, numbered by their place."""
+    at = 0
+    for number, length in enumerate(lengths):
+        memory.header(at, length)
+        size = length & ~(3 << 30)
+        struct.pack_into("=Q", memory.all, 2 * mmap.PAGESIZE + at + 8, number)
+        at += (size + 8 + 7) & ~7
+    memory.produced(at)
+    return RowRing(memory, ROW)  # type: ignore[arg-type]
+
+
+BUSY, DISCARD = 1 << 31, 1 << 30
+CUT = [
+    ((16, 16, 16), [0, 1, 2], 0),
+    ((16, 16 | DISCARD, 16), [0, 2], 0),
+    ((16, 8, 16, 16), [0, 2, 3], 1),
+    ((16, 200, 16, 32), [0, 2], 2),
+    ((8,), [], 1),
+    ((16, 16 | BUSY, 16), [0], 0),
+    ((16 | BUSY, 16), [], 0),
+    ((8, 16, 16 | BUSY, 16), [1], 1),
+]
+
+
+@pytest.mark.parametrize(("lengths", "numbers", "malformed"), CUT)
+def test_rows_are_read_whole_and_what_is_none_is_counted(
+    lengths: tuple[int, ...], numbers: list[int], malformed: int
+) -> None:
+    ring = rows(Memory(), *lengths)
+    found = ring.rows(ring.written)
+    assert found["number"].tolist() == numbers
+    assert ring.malformed == malformed
+    assert bool(ring.waiting) == any(length & BUSY for length in lengths)
+
+
+def test_rows_are_read_up_to_a_position_and_no_further() -> None:
+    ring = rows(Memory(), 16, 16, 16)
+    assert ring.rows(48)["number"].tolist() == [0, 1]
+    assert ring.rows(48)["number"].tolist() == []
+    assert ring.rows(ring.written)["number"].tolist() == [2]
 
 
 def event(path: bytes, **fields: int | bytes) -> bytes:

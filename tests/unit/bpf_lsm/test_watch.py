@@ -18,7 +18,7 @@ from bpf_lsm.collection import Meter
 from bpf_lsm.errors import GateError, TableFullError
 from bpf_lsm.observation import OBSERVATION, STRING_FIRST, STRING_LOST, Flag, Tally, Type
 from bpf_lsm.watch import OBJECT, RENUMBER_AT, Breaker, Limit, Sizes, Watch
-from tests.unit.bpf_lsm.generator import KINDS, Kind, compiled, generating
+from tests.unit.bpf_lsm.generator import KINDS, URING, Kind, compiled, generating
 
 ALL = frozenset(Type) - {Type.DENIAL, Type.WOULD_DENY}
 
@@ -462,6 +462,14 @@ def test_without_numbers_strings_are_lost_and_counted_and_records_are_not(
     created = fresh[(fresh["type"] == Type.FILE_CREATE) & (fresh["pid"] == os.getpid())]
     assert created["path"].tolist() == [STRING_LOST]
     assert watch.counters().meters[Meter.STRINGS_EXHAUSTED] > before
+
+
+@pytest.mark.parametrize("kind", URING, ids=lambda kind: kind.word)
+def test_io_uring_is_not_seen_by_tracepoints(seen: Seen, generator: Path, tmp_path: Path, kind: Kind) -> None:
+    with generating(generator, kind.word, 3, tmp_path) as go:
+        seen.take()
+        go()
+    assert len(seen.of(seen.take(), kind.type, generator)) == 0, "then this limit may go from the list"
 
 
 def test_what_the_set_of_programs_does_not_see_is_said(watch: Watch) -> None:
