@@ -60,15 +60,27 @@ class Catalogue:
         """Nanoseconds that the store has lived, as ages are counted. It never goes back or jumps."""
         return self._elapsed + max(0, boottime - self._began)
 
-    def add(self, entry: Entry, boottime: int, wall: int, replaces: Iterable[Entry] = ()) -> None:
-        """List a segment that is on the disk, in the place of others."""
+    def add(self, entry: Entry, boottime: int, wall: int, replaces: Iterable[Entry] = ()) -> bool:
+        """List a segment that is on the disk, in the place of others.
+
+        If one of those was given up meanwhile, the new one is removed instead: what was counted as lost does
+        not come back. Whether it was listed.
+        """
         with self._lock:
             gone = {one.name for one in replaces}
+            if not gone <= {one.name for one in self.listing.segments}:
+                shutil.rmtree(self.folder / entry.name, ignore_errors=True)
+                return False
             kept = [one for one in self.listing.segments if one.name not in gone]
             segments = tuple(sorted([*kept, entry], key=lambda one: one.journals))
             self._save(replace(self.listing, segments=segments), boottime, wall)
             until = time.monotonic() + GRACE
             self._condemned += [(until, self.folder / name) for name in gone - {entry.name}]
+            return True
+
+    def has(self, entry: Entry) -> bool:
+        """Whether it is still listed."""
+        return entry.name in {one.name for one in self.listing.segments}
 
     def drop_oldest(self) -> Entry | None:
         """Remove the oldest segment at once. None if there is none left."""

@@ -59,7 +59,8 @@ def _merge(catalogue: Catalogue, group: list[Entry], clock: Clock, ledger: Ledge
     """Whether the list changed. Without room nothing is merged: that needs some for a while."""
     try:
         entry = merge(catalogue.folder, group)
-        catalogue.add(entry, clock.boottime(), clock.wall(), replaces=group)
+        if not catalogue.add(entry, clock.boottime(), clock.wall(), replaces=group):
+            return True
     except OSError as error:
         if damaged(catalogue, group, ledger):
             return True
@@ -79,7 +80,9 @@ def damaged(catalogue: Catalogue, group: Sequence[Entry], ledger: Ledger) -> boo
     found = False
     for entry in group:
         reason = check(catalogue, entry)
-        if reason:
+        if not catalogue.has(entry):  # given up meanwhile, and counted as that
+            found = True
+        elif reason:
             catalogue.set_aside(entry, reason)
             ledger.count("damaged", entry.events)
             ledger.say(catalogue.damage[-1])

@@ -18,6 +18,7 @@ import pytest
 from detect.store import catalogue, entry, journal, keep, segment
 from detect.store.entry import Entry, journals, read_listing
 from detect.store.history import History
+from detect.store.merge import merge
 from detect.store.settings import StoreSettings
 from detect.store.sql import ask
 from detect.store.store import Store
@@ -131,6 +132,7 @@ assert found.appended == 30_000 == found.written + found.disk_full, found
 assert found.failed == 0, notices
 assert found.shed > 0 and any("the disk is full" in text for text in notices), (found, notices)
 from detect.store.history import History
+from detect.store.merge import merge
 history = History(options.folder)
 times = [int(batch["time"][at]) for _, batch in history.replay() for at in (0, -1)]
 assert history.skipped == []
@@ -386,6 +388,43 @@ def test_a_clock_of_events_that_jumps_both_ways_loses_nothing(tmp_path: Path) ->
     assert kept(History(tmp_path)) == as_rows(given)
     time_ = np.concatenate([batch["time"] for _, batch in History(tmp_path).replay()])
     assert (time_[1:] >= time_[:-1]).all()
+
+
+def test_what_is_given_up_during_a_merge_does_not_come_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+
+    def meanwhile(folder: Path, group: list[Entry]) -> Entry:
+        merged = merge(folder, group)
+        store._catalogue.drop_oldest()
+        return merged
+
+    with Store(options(tmp_path, merge=3), background=False) as store:
+        for seed in range(3):
+            store.append(random_batch(seed, 200, Symbols(), first=seed * 10**6))
+        monkeypatch.setattr(keep, "merge", meanwhile)
+        store.keep()
+        assert store.counters.merges == 0
+        assert store.counters.damaged == 0
+    assert len(kept(History(tmp_path))) == 400
+
+
+def test_a_segment_that_goes_while_it_is_merged_is_not_called_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+
+    def meanwhile(folder: Path, group: list[Entry]) -> Entry:
+        store._catalogue.drop_oldest()
+        return merge(folder, group)
+
+    with Store(options(tmp_path, merge=3), background=False) as store:
+        for seed in range(3):
+            store.append(random_batch(seed, 200, Symbols(), first=seed * 10**6))
+        monkeypatch.setattr(keep, "merge", meanwhile)
+        store.keep()
+        assert store.counters.damaged == 0
+        assert not store.problems
+    assert len(kept(History(tmp_path))) == 400
 
 
 def test_a_listing_is_replaced_as_a_whole(tmp_path: Path) -> None:
