@@ -71,7 +71,6 @@ def _merge(catalogue: Catalogue, group: list[Entry], clock: Clock, ledger: Ledge
             return True
         raise
     ledger.count("merges", 1)
-    segment.release_memory()
     return True
 
 

@@ -13,7 +13,7 @@ from detect.store.clock import Clock
 from detect.store.entry import journals
 from detect.store.journal import Content
 from detect.store.ledger import Ledger
-from detect.store.segment import release_memory
+from detect.store.segment import Memory
 
 FULL: Final = {errno.ENOSPC, errno.EDQUOT}
 
@@ -24,6 +24,7 @@ class Sealer:
     """Seals journals. One that cannot be sealed stays: readers see it, and `seal_files` tries it again."""
 
     def __init__(self, catalogue: Catalogue, clock: Clock, ledger: Ledger) -> None:
+        self._memory = Memory()
         self.left = False
         """Whether a journal that should be sealed is not."""
         self._catalogue = catalogue
@@ -41,7 +42,7 @@ class Sealer:
             self._ledger.say(f"{path.name} stays unsealed: {error.strerror or error}")
             return
         self._ledger.count("sealed", events)
-        release_memory()
+        self._memory.release()
         path.unlink(missing_ok=True)
 
     def seal_files(self, current: Path | None = None) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 
+_RELEASE_SECONDS: Final = 10.0
 _FREQUENT: Final = 4
 """Row groups of acts, the most frequent ones, that are kept when they were read once."""
 
@@ -124,12 +126,21 @@ def _array(column: Kept, values: Column, texts: pa.StringArray | None) -> pa.Arr
     return pa.DictionaryArray.from_arrays(pa.array(place[values]), pc.take(texts, pa.array(numbers)))
 
 
-def release_memory() -> None:
-    """Give back to the system what Arrow and the C library keep for the next time, which is minutes away."""
-    import pyarrow as pa  # noqa: PLC0415 - heavy
+class Memory:
+    """What Arrow and the C library keep for the next time."""
 
-    pa.default_memory_pool().release_unused()
-    pa.system_memory_pool().release_unused()
+    def __init__(self) -> None:
+        self._released = time.monotonic()
+
+    def release(self) -> None:
+        """Give it back to the system, unless the next time is seconds away."""
+        import pyarrow as pa  # noqa: PLC0415 - heavy
+
+        now = time.monotonic()
+        if now - self._released >= _RELEASE_SECONDS:
+            self._released = now
+            pa.default_memory_pool().release_unused()
+            pa.system_memory_pool().release_unused()
 
 
 def session_rows(contexts: Columns, sessions: Column) -> dict[str, Column]:

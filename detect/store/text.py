@@ -40,7 +40,7 @@ def to_texts(values: list[bytes]) -> pa.StringArray:
     """Many at once, which is quicker where they are plain."""
     import pyarrow as pa  # noqa: PLC0415 - heavy
 
-    if not any(b"\\" in value for value in values):
+    if b"\\" not in b"".join(values):
         try:
             return pa.array(values, pa.binary()).cast(pa.string())
         except pa.ArrowInvalid:
