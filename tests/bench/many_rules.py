@@ -10,110 +10,28 @@ from detect.rules.library import RULES
 from detect.rules.model import Rule
 from detect.rules.parse import parse
 
-_TOOLS: Final = [
-    "curl",
-    "wget",
-    "nc",
-    "ncat",
-    "socat",
-    "python3",
-    "perl",
-    "ruby",
-    "php",
-    "base64",
-    "openssl",
-    "xxd",
-    "chattr",
-    "crontab",
-    "systemctl",
-    "useradd",
-    "usermod",
-    "passwd",
-    "iptables",
-    "tcpdump",
-    "nmap",
-    "gdb",
-    "strace",
-    "insmod",
-    "modprobe",
-    "docker",
-    "kubectl",
-    "tar",
-    "zip",
-    "rsync",
-    "scp",
-    "ssh",
-    "dd",
-    "shred",
-    "find",
-    "awk",
-    "sed",
-    "xargs",
-]
-_WORDS: Final = [
-    "-decode --data-binary -exec",
-    "/bin/sh -c",
-    "--upload-file",
-    "-e /bin",
-    "+i ",
-    "chmod +x",
-    "/dev/null 2>&1",
-    "nohup ",
-    "import socket",
-    "pty.spawn",
-    "eval(",
-    "id_rsa",
-    ".aws/",
-    "metadata.google",
-    "169.254.169.254",
-    "xmrig",
-    "stratum+tcp",
-    "--no-check-certificate",
+_TOOLS: Final = (
+    "curl", "wget", "nc", "ncat", "socat", "python3", "perl", "ruby", "php", "base64", "openssl",
+    "xxd", "chattr", "crontab", "systemctl", "useradd", "usermod", "passwd", "iptables", "tcpdump",
+    "nmap", "gdb", "strace", "insmod", "modprobe", "docker", "kubectl", "tar", "zip", "rsync",
+    "scp", "ssh", "dd", "shred", "find", "awk", "sed", "xargs",
+)  # fmt: skip
+_WORDS: Final = (
+    "-decode --data-binary -exec", "/bin/sh -c", "--upload-file", "-e /bin", "+i ", "chmod +x",
+    "/dev/null 2>&1", "nohup ", "import socket", "pty.spawn", "eval(", "id_rsa", ".aws/",
+    "metadata.google", "169.254.169.254", "xmrig", "stratum+tcp", "--no-check-certificate",
     "authorized_keys",
-]
-_FOLDERS: Final = [
-    "/etc/cron.d/",
-    "/etc/systemd/system/",
-    "/root/.ssh/",
-    "/home/",
-    "/var/www/",
-    "/usr/lib/",
-    "/usr/local/bin/",
-    "/opt/",
-    "/var/lib/",
-    "/boot/",
-    "/etc/init.d/",
-    "/etc/pam.d/",
-    "/var/spool/",
-    "/lib/modules/",
-    "/usr/share/",
-    "/srv/",
-    "/etc/ld.so.conf.d/",
-    "/run/",
-    "/etc/profile.d/",
+)  # fmt: skip
+_FOLDERS: Final = (
+    "/etc/cron.d/", "/etc/systemd/system/", "/root/.ssh/", "/home/", "/var/www/", "/usr/lib/",
+    "/usr/local/bin/", "/opt/", "/var/lib/", "/boot/", "/etc/init.d/", "/etc/pam.d/", "/var/spool/",
+    "/lib/modules/", "/usr/share/", "/srv/", "/etc/ld.so.conf.d/", "/run/", "/etc/profile.d/",
     "/dev/",
-]
-_ENDS: Final = [
-    ".sh",
-    ".py",
-    ".so",
-    ".ko",
-    ".service",
-    ".timer",
-    ".conf",
-    ".php",
-    ".jsp",
-    ".pl",
-    ".rb",
-    ".key",
-    ".pem",
-    ".bak",
-    ".log",
-    ".gz",
-    ".elf",
-    ".bin",
-    ".cfg",
-]
+)  # fmt: skip
+_ENDS: Final = (
+    ".sh", ".py", ".so", ".ko", ".service", ".timer", ".conf", ".php", ".jsp", ".pl", ".rb", ".key",
+    ".pem", ".bak", ".log", ".gz", ".elf", ".bin", ".cfg",
+)  # fmt: skip
 
 
 class _Maker:
@@ -122,9 +40,9 @@ class _Maker:
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
 
-    def some(self, words: list[str] | tuple[str, ...], most: int = 5) -> list[str]:
+    def some(self, words: tuple[str, ...], most: int = 5) -> list[str]:
         """A few words, most of them with a number added so that they are different ones in each rule."""
-        chosen = self.random.sample(list(words), self.random.randint(1, min(most, len(words))))
+        chosen = self.random.sample(words, self.random.randint(1, min(most, len(words))))
         numbers = [self.random.randrange(10_000) if self.random.random() < 0.8 else "" for _ in chosen]
         return [f"{word}{number}" for word, number in zip(chosen, numbers, strict=True)]
 

@@ -117,6 +117,40 @@ def test_columns_find_what_a_walk_finds_however_the_stream_is_cut(rows: list[Row
     assert by_column(parts, told, Processes(20)) == walk(rows, told)
 
 
+def event(kind: Type, pid: int, child: int = 0, exe: bytes = b"/bin/a") -> Row:
+    return {"type": kind, "pid": pid, "target_pid": child, "ppid": 1, "exe": exe, "args": b"", "flags": 0}
+
+
+HANDS: dict[str, list[Row]] = {
+    "forked after it acted": [event(Type.EXEC, 5), event(Type.FORK, 2, 5, b"/bin/b"), event(Type.EXEC, 5)],
+    "acts after its exit": [event(Type.FORK, 2, 5), event(Type.EXIT, 5), event(Type.FILE_WRITE, 5)],
+    "forked twice": [event(Type.FORK, 2, 5), event(Type.FORK, 3, 5, b"/bin/b"), event(Type.EXEC, 5)],
+    "forked after its exit": [
+        event(Type.FORK, 2, 5),
+        event(Type.EXIT, 5),
+        event(Type.FORK, 3, 5),
+        event(Type.EXEC, 5),
+    ],
+    "its exit was lost": [
+        event(Type.EXEC, 5),
+        event(Type.EXEC, 6),
+        event(Type.FORK, 6, 5),
+        event(Type.EXIT, 5),
+    ],
+    "grandchild of a stranger": [
+        event(Type.FORK, 2, 5),
+        event(Type.FORK, 5, 6, b"/bin/b"),
+        event(Type.EXEC, 6),
+    ],
+}
+
+
+@pytest.mark.parametrize("name", HANDS)
+def test_a_pid_changes_hands(name: str) -> None:
+    rows = [{**row, "time": at << 17} for at, row in enumerate(HANDS[name])]
+    assert by_column([raw(rows)], told, Processes(20)) == walk(rows, told)
+
+
 def test_they_agree_on_a_long_stream() -> None:
     parts = list(stream(60_000, batch=7_001))
     texts: dict[int, bytes] = {0: b""}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,13 @@ import pytest
 from bpf_lsm.observation import Type
 from detect.alert import Level
 from detect.batch import Batch
+from detect.decode import Decoder
+from detect.enrich import Enricher
 from detect.rules import alerts, engine, reference, sources
 from detect.rules.engine import RuleEngine
 from detect.rules.model import Rule
 from detect.rules.parse import parse
+from detect.symbols import Symbols
 from tests.unit.detect import records
 
 
@@ -114,26 +118,54 @@ def test_tables_that_are_full_forget_and_find_the_same(
 
 def test_many_columns_are_folded_into_one_key() -> None:
     fields = ["path", "path2", "exe", "args", "comm"]
+    numbers = ["uid|gte", "detail|gte", "ppid|gte", "tid|gte", "session|gte", "sid|gte", "login_uid|gte"]
     rules = [
-        rule(
-            f"{field}-{at}", {f"{field}|endswith": f"{at}", "port|lt": at * 3, "uid|gt": at, "detail|neq": at}
-        )
+        rule(f"{field}-{at}", {f"{field}|endswith": f"{at}", numbers[at % 7]: at % 13, "port|lt": at * 9})
         for field in fields
         for at in range(40)
     ]
-    rows = [
-        {
-            **{field: b"/%d" % (at * (7 + place) % 97) for place, field in enumerate(fields)},
-            "port": at % 120,
-            "uid": at % 50,
-            "detail": at % 40,
-        }
-        for at in range(500)
+    columns = [*fields, *(number.partition("|")[0] for number in numbers)]
+
+    def row(**given: int) -> dict[str, Any]:
+        values = {"port": 100, **dict.fromkeys(columns, 39), **given}
+        return {name: b"/%d" % value if name in fields else value for name, value in values.items()}
+
+    # every value alone, for the classes; then every two columns against each other, all others equal
+    rows = [row(**{name: value}) for name in columns for value in range(40)]
+    rows += [
+        row(**{one: first, two: second})
+        for one, two in combinations(columns, 2)
+        for first in range(0, 40, 7)
+        for second in range(0, 40, 9)
     ]
     found, batch = RuleEngine(rules), enriched(rows)
     wanted = [reference.matching(rules, batch.row(at)) for at in range(len(batch))]
     assert names(found, batch) == [sorted(each, key=found.tags.index) for each in wanted]
     assert sum(map(len, wanted)) > 100
+
+
+def test_keys_grow_with_the_classes_from_batch_to_batch() -> None:
+    rules = [rule(f"both-{at}", {"path": f"/{at}", "exe|endswith": f"{at % 10}"}) for at in range(100)]
+    found = RuleEngine(rules)
+    for at in range(0, 100, 3):
+        rows = [
+            {"path": b"/%d" % (at + more), "exe": b"/x%d" % each} for more in range(3) for each in range(10)
+        ]
+        batch = enriched(rows)
+        assert names(found, batch) == [reference.matching(rules, batch.row(each)) for each in range(30)]
+
+
+def test_symbols_of_another_table_are_not_taken_for_those_of_the_last() -> None:
+    rules = [rule("even", {"path|re": "[02468]$"}), rule("same", {"path|fieldref": "exe"})]
+    found, decoder, enricher = RuleEngine(rules), Decoder(Symbols(64), numbers=16), Enricher()
+    for at in range(0, 300, 3):
+        rows = [
+            {"type": Type.FILE_WRITE, "path": b"/%d" % each, "exe": b"/%d" % (each % 5)}
+            for each in range(at, at + 3)
+        ]
+        batch = enricher.enrich(decoder.decode(records.raw(rows)))
+        assert names(found, batch) == [reference.matching(rules, batch.row(each)) for each in range(3)]
+    assert decoder.renewed > 3
 
 
 def test_rules_of_a_lower_level_are_signals_and_alert_nobody() -> None:

@@ -208,7 +208,7 @@ def by_reading(found: list[Rule], batch: Batch) -> list[list[str]]:
     return [reference.matching(found, batch.row(at)) for at in range(len(batch))]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.lists(rules(), min_size=1, max_size=5), st.lists(events, max_size=12))
 def test_any_rules_on_any_events(made: list[dict[str, Any]], rows: list[dict[str, Any]]) -> None:
     found = parsed(made)
