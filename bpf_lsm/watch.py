@@ -208,6 +208,7 @@ class Watch:
             interval = int(1e9 / limit.rate) if limit.rate > 0 else 0
             control["limits"][type_]["burst"] = interval * max(0, limit.burst - 1)
             control["limits"][type_]["interval"] = interval
+            control["limits"][type_]["next"] = 0  # what the old limit had used up does not count
         if breaker is not None:
             control["vital"] = watch_lists.mask(breaker.vital)
             control["breaker_quiet"] = int(breaker.quiet * 1e9)

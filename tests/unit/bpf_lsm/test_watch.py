@@ -313,6 +313,17 @@ def test_a_limit_lets_its_burst_through_and_counts_the_rest(
     assert watch.gaps()[int(found["session"][0])] > 0
 
 
+def test_a_new_limit_owes_the_old_nothing(watch: Watch, seen: Seen, generator: Path, tmp_path: Path) -> None:
+    watch.set_limits({Type.CONNECT: Limit(rate=0.001, burst=1000)})
+    with generating(generator, "connect", 101, tmp_path) as go:
+        go()
+    watch.set_limits({Type.CONNECT: Limit(rate=1e6, burst=1000)})
+    with generating(generator, "connect", 101, tmp_path) as go:
+        seen.take()
+        go()
+    assert len(seen.of(seen.take(), Type.CONNECT, generator)) == 101
+
+
 def test_a_limit_gives_its_rate_over_time(watch: Watch, seen: Seen, generator: Path, tmp_path: Path) -> None:
     watch.set_limits({Type.MEMFD: Limit(rate=1000, burst=200)})
     with generating(generator, "memfd", 200_000, tmp_path) as go:
