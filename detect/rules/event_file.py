@@ -120,6 +120,12 @@ def _word(words: dict[str, int]) -> Callable[[str, Any], Row]:
     return convert
 
 
+def _type(name: str, value: Any) -> Row:
+    """A word; `type-300` is one that a newer kernel side sent."""
+    number = value.removeprefix("type-") if isinstance(value, str) else value
+    return _word(_TYPES)(name, number)
+
+
 def _flags(name: str, value: Any) -> Row:
     if isinstance(value, list):
         unknown = [word for word in value if word not in _FLAGS]
@@ -149,7 +155,7 @@ _CONVERT: Final[dict[str, Callable[[str, Any], Row]]] = {
     **dict.fromkeys(_NUMBERS, _number),
     **dict.fromkeys((*STRING_FIELDS, *GIVEN), _text),
     "address": _address,
-    "type": _word(_TYPES),
+    "type": _type,
     "protocol": _word(_PROTOCOLS),
     "family": _word(_FAMILIES),
     "flags": _flags,

@@ -104,6 +104,7 @@ def test_addresses_words_and_parents_of_a_line_are_understood(tmp_path: Path) ->
         {"type": "exec", "exe": "/usr/bin/id", "parent_exe": "/usr/sbin/nginx"},
         {"type": "fork", "pid": 5, "target_pid": 6, "exe": "/usr/sbin/apache2", "digest": "00ff"},
         {"type": "exec", "pid": 6, "exe": "/usr/bin/id"},
+        {"type": "type-300"},
     ]
     events.write_text("\n".join(json.dumps(line) for line in lines))
     found = [json.loads(line) for line in menshen("test", events, "-o", "json").output.splitlines()]
