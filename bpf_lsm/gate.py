@@ -20,7 +20,7 @@ from bpf_lsm.control import Control
 from bpf_lsm.errors import GateError
 from bpf_lsm.grace import Grace
 from bpf_lsm.kernel_map import KernelMap
-from bpf_lsm.layout import NO_IMAGE, TALLY, Counter
+from bpf_lsm.layout import NO_IMAGE, TALLY, Counter, kernel_device
 from bpf_lsm.own import Own
 from bpf_lsm.pins import Parts
 from bpf_lsm.ring import Ring
@@ -266,14 +266,29 @@ class Gate:
         """Whether the guard is armed."""
         return self._control["guard"] != 0
 
-    def arm_guard(self, agent_identity: int) -> None:
-        """From now on only tasks of this identity may touch the gate, and only they this process.
-        A process that adopted a guarded gate does this again."""
+    def arm_guard(self, agent_identity: int, command_identity: int = 0) -> None:
+        """From now on only this process, and what process 1 starts for the unit with `agent_identity`, may
+        touch the gate. `command_identity`: whose processes are not traced either.
+
+        For the main thread; a process that adopted a guarded gate does this again.
+        """
         with self._changing:
             Own(self._parts).enter(self._maps["own"])
+            self._control["pins_device"] = kernel_device(self.pin_dir.stat().st_dev)
             self._control["agent"] = agent_identity
-            self._control["agent_tgid"] = os.getpid()
+            self._control["command"] = command_identity
+            self.follow_first()
+            _run(self._parts, "claim")
             self._control["guard"] = 1
+
+    def follow_first(self) -> bool:
+        """Process 1 may have become another program, whose forks start the agent; whether it has."""
+        label = self.label_of(1)
+        identity = 0 if label is None else label.identity
+        if identity == self._control["first"]:
+            return False
+        self._control["first"] = identity
+        return True
 
     def disarm_guard(self) -> None:
         """Let others touch the gate again."""

@@ -140,6 +140,8 @@ class LabelFlag(enum.IntFlag):
     SCRIPT = 8
     KERNEL = 16
     SESSION = 32
+    AGENT = 64
+    FIRST = 128
 
 
 class OwnKind(enum.IntEnum):
@@ -194,8 +196,11 @@ CONTROL: Final = np.dtype(
         ("catalogue", "<u8"),
         ("no_cache", "<u4"),
         ("zero", "<u4"),
-        ("agent_tgid", "<u4"),
+        ("pins_device", "<u4"),
         ("reserved2", "<u4"),
+        ("agent_pid", "<u8"),
+        ("command", "<u8"),
+        ("first", "<u8"),
     ]
 )
 

@@ -8,6 +8,7 @@
  * | touch_catalogue | (syscall) cached identities are looked up again                       |
  * | touch_tree      | (syscall) voids cached classes: the mount tree changed                |
  * | adopt           | (iter/task) labels the processes that were there before us            |
+ * | claim           | (syscall) the caller is the agent; the guard keeps others from this program |
  */
 #include "session.h"
 #include "subject.h"
@@ -47,6 +48,27 @@ int touch_tree(void *args)
 	if (!switches)
 		return -22;
 	__sync_fetch_and_add(&switches->epoch, 1);
+	return 0;
+}
+
+/* For the first agent, which loaded the gate: nobody was there to watch how it was started. */
+SEC("syscall")
+int claim(void *args)
+{
+	struct control *switches = get_control();
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct label *label;
+
+	/* The flag belongs to the process: it is kept where its first thread is. */
+	if (!switches || task->pid != task->tgid)
+		return -22;
+	label = bpf_task_storage_get(&labels, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!label)
+		return -12;
+	label->identity = switches->agent;
+	label->generation = 0;
+	label->flags = (label->flags & LABEL_SESSION) | LABEL_AGENT;
+	switches->agent_pid = (__u64)task->thread_pid;
 	return 0;
 }
 

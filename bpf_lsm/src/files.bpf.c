@@ -29,8 +29,8 @@
  * | path_mount        | (fexit) the mount tree changed: what was cached is void                     |
  * | path_umount       | (fexit) the same                                                            |
  */
-#include "access.h"
 #include "content.h"
+#include "guard.h"
 
 #define F_SETFL 4
 #define FS_IOC_SETFLAGS 0x40086602
@@ -69,8 +69,11 @@ int BPF_PROG(file_open, struct file *file)
 	__u32 mode = file->f_mode, flags = file->f_flags;
 	__u32 want = open_rights(file, mode, flags, S_ISDIR(inode->i_mode));
 
-	if (mode & FMODE_WRITE)
+	if (mode & FMODE_WRITE) {
 		content_changes(inode);
+		if (guard_proc(inode, file->f_path.dentry))
+			return deny(-EPERM);
+	}
 	/* exec is judged by bprm_check_security; the backing file of an overlay was judged as the overlay's. */
 	if (flags & FMODE_EXEC_FLAG || mode & FMODE_NOACCOUNT)
 		return 0;
@@ -152,6 +155,8 @@ SEC("lsm/path_unlink")
 int BPF_PROG(path_unlink, const struct path *dir, struct dentry *dentry)
 {
 	content_changes(dentry->d_inode);
+	if (guard_pin(dentry))
+		return deny(-EPERM);
 	return check_simple(dentry, OP_UNLINK, RIGHT_DELETE, 0);
 }
 
@@ -218,6 +223,8 @@ int BPF_PROG(path_rename, const struct path *old_dir, struct dentry *old_dentry,
 
 	content_changes(old_dentry->d_inode);
 	content_changes(new_dentry->d_inode);
+	if (guard_pin(old_dentry) || guard_pin(new_dentry))
+		return deny(-EPERM);
 	if (!begin(&request, OP_RENAME, BIT(RIGHT_RENAME) | BIT(RIGHT_CREATE) | BIT(RIGHT_DELETE)))
 		return 0;
 	request.attempt.detail = flags;

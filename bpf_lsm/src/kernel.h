@@ -96,6 +96,8 @@ struct mount {
 	struct mount *mnt_parent;
 	struct dentry *mnt_mountpoint;
 	struct vfsmount mnt;
+	struct list_head mnt_mounts; /* the mounts on it, by mnt_child */
+	struct list_head mnt_child;
 	struct list_head mnt_instance;
 	struct mnt_namespace *mnt_ns;
 	int mnt_group_id; /* not 0: it is shared */
@@ -134,6 +136,14 @@ struct cred {
 	__u64 cap_effective; /* two words until 6.3, in the same order on a little-endian machine */
 } KERNEL_TYPE;
 
+struct hlist_node {
+	struct hlist_node *next, **pprev;
+} KERNEL_TYPE;
+
+struct hlist_head {
+	struct hlist_node *first;
+} KERNEL_TYPE;
+
 struct pid_namespace {
 	struct task_struct *child_reaper;
 } KERNEL_TYPE;
@@ -146,6 +156,7 @@ struct upid {
 struct pid {
 	unsigned int level;
 	struct upid numbers[1];
+	struct hlist_head tasks[4];
 } KERNEL_TYPE;
 
 struct signal_struct {
@@ -179,6 +190,19 @@ struct thread_info {
 	__u32 status;
 } KERNEL_TYPE;
 
+struct kernfs_node {
+	struct kernfs_node *parent;
+	const char *name;
+} KERNEL_TYPE;
+
+struct cgroup {
+	struct kernfs_node *kn;
+} KERNEL_TYPE;
+
+struct css_set {
+	struct cgroup *dfl_cgrp;
+} KERNEL_TYPE;
+
 struct task_struct {
 	struct thread_info thread_info;
 	unsigned int flags;
@@ -188,6 +212,7 @@ struct task_struct {
 	struct task_struct *group_leader;
 	struct mm_struct *mm;
 	struct pid *thread_pid;
+	struct hlist_node pid_links[4];
 	struct signal_struct *signal;
 	const struct cred *real_cred;
 	const struct cred *cred;
@@ -198,6 +223,7 @@ struct task_struct {
 	void *sighand;
 	int exit_code;
 	__u64 start_boottime;
+	struct css_set *cgroups;
 	char comm[16];
 } KERNEL_TYPE;
 

@@ -28,8 +28,11 @@ struct control {
 	__u64 catalogue; /* generation of the catalogue; a cached digest is looked up again when it changed */
 	__u32 no_cache; /* measurements only: 1: no file's class is cached; 2: no directory's either */
 	__u32 zero; /* always 0, which the verifier does not know: see opaque() */
-	__u32 agent_tgid; /* process id of the agent, in the initial pid namespace */
+	__u32 pins_device; /* of the bpffs that holds our pins; 0: not known, so nothing is armed */
 	__u32 reserved2;
+	__u64 agent_pid; /* struct pid of the agent: compared only, and only to deny */
+	__u64 command; /* identity of the command line, which is not traced either */
+	__u64 first; /* identity of process 1 when the guard was armed */
 };
 
 struct {

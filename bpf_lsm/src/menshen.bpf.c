@@ -7,6 +7,7 @@
 #include "exec.bpf.c"
 #include "files.bpf.c"
 #include "guard.bpf.c"
+#include "mounts.bpf.c"
 #include "network.bpf.c"
 #include "special.bpf.c"
 

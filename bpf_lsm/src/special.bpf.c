@@ -12,10 +12,6 @@
  * | kernel_load_data    | module, kexec    | init_module, kexec_load                                     |
  * | bpf                 | bpf              | every bpf() call                                            |
  * | perf_event_open     | perf             |                                                             |
- * | sb_mount            | mount            | also the Protection right `mount` on what is mounted over   |
- * | sb_umount           | mount            | also on what is uncovered                                   |
- * | move_mount          | mount            | the same for the new calls                                  |
- * | sb_pivotroot        | mount            |                                                             |
  * | path_chroot         | chroot           |                                                             |
  * | userns_create       | userns           |                                                             |
  * | settime             | clock            |                                                             |
@@ -25,6 +21,8 @@
  * | task_setscheduler   | schedule-others  | only toward another subject                                 |
  * | uring_sqpoll        | io-uring         |                                                             |
  * | key_alloc           | keyring          |                                                             |
+ *
+ * Mounting is in mounts.bpf.c, devices and control groups are in files.bpf.c, sockets in network.bpf.c.
  */
 #include "guard.h"
 #include "special.h"
@@ -38,9 +36,6 @@
 #define LOADING_MODULE 2
 #define LOADING_KEXEC_IMAGE 3
 #define LOADING_KEXEC_INITRAMFS 4
-#define MS_REMOUNT (1 << 5)
-#define MS_BIND (1 << 12)
-#define MS_PROPAGATION (1 << 17 | 1 << 18 | 1 << 19 | 1 << 20) /* unbindable, private, slave, shared */
 
 SEC("lsm/capable")
 int BPF_PROG(capable, const struct cred *cred, struct user_namespace *ns, int capability, unsigned int options)
@@ -144,109 +139,6 @@ int BPF_PROG(perf_event_open)
 	return check_special(OP_PERF, SPECIAL_PERF, 0, 0, 0);
 }
 
-/*
- * The mount point itself, and everything below it, which the mount would hide or uncover. Whether the subject may
- * mount at all is a special right; here only Protections speak.
- */
-static __noinline int check_mount_point(struct dentry *dentry, __u16 operation)
-{
-	struct request request;
-	__u64 verdict;
-	__u32 subtree;
-	int rule;
-
-	if (!begin(&request, operation, BIT(RIGHT_MOUNT)))
-		return 0;
-	rule = opaque(classify(&request, dentry, dentry->d_inode, NULL, true), request.switches);
-	if (rule) {
-		verdict = judge_builtin(&request.subject, rule, RIGHT_MOUNT);
-	} else {
-		subtree = state_subtree(request.image, request.state);
-		verdict = judge_denials(request.image, &request.subject, request.class, request.flags, request.want);
-		verdict = stricter(verdict,
-				   judge_denials(request.image, &request.subject, subtree, request.flags, request.want),
-				   request.switches);
-	}
-	return answer(conclude(&request, dentry, verdict), -EACCES);
-}
-
-/* A remount, or a change of propagation (unshare, systemd and ip do that to "/"), hides nothing. As path_mount() has it. */
-static __always_inline bool mounts_over(unsigned long flags)
-{
-	return !(flags & MS_REMOUNT) && (flags & MS_BIND || !(flags & MS_PROPAGATION));
-}
-
-/*
- * A mount namespace of one's own (systemd's services, unshare, ip netns) hides nothing from anybody else, unless `on`,
- * the mount that `mount` is put on, is shared: then the same happens in the other namespaces.
- */
-static __always_inline bool concerns_others(struct mount *mount, struct mount *on)
-{
-	struct control *switches = get_control();
-	struct mnt_namespace *ns = NULL;
-	__u32 inum = 0;
-	int group = 0;
-
-	bpf_core_read(&ns, sizeof(ns), &mount->mnt_ns);
-	bpf_core_read(&group, sizeof(group), &on->mnt_group_id);
-	if (group || !switches || !in_namespace((__u64)ns))
-		return true;
-	bpf_core_read(&inum, sizeof(inum), &ns->ns.inum);
-	return !inum || inum == switches->init_mnt_ns;
-}
-
-static __always_inline struct mount *mount_of(const struct vfsmount *mount)
-{
-	return (void *)mount - bpf_core_field_offset(struct mount, mnt);
-}
-
-SEC("lsm/sb_mount")
-int BPF_PROG(sb_mount, const char *device, const struct path *path, const char *type, unsigned long flags)
-{
-	int error = check_special(OP_MOUNT, SPECIAL_MOUNT, 0, 0, flags);
-
-	if (error)
-		return deny(-EPERM);
-	if (!mounts_over(flags) || !concerns_others(mount_of(path->mnt), mount_of(path->mnt)))
-		return 0;
-	return check_mount_point(path->dentry, OP_MOUNT);
-}
-
-SEC("lsm/sb_umount")
-int BPF_PROG(sb_umount, struct vfsmount *mount, int flags)
-{
-	int error = check_special(OP_UMOUNT, SPECIAL_MOUNT, 0, 0, flags);
-	struct mount *below = NULL, *own = mount_of(mount);
-
-	if (error)
-		return deny(-EPERM);
-	bpf_core_read(&below, sizeof(below), &own->mnt_parent);
-	if (!concerns_others(own, below))
-		return 0;
-	return check_mount_point(mount->mnt_root, OP_UMOUNT);
-}
-
-SEC("lsm/move_mount")
-int BPF_PROG(move_mount, const struct path *from, const struct path *to)
-{
-	struct control *switches = get_control();
-	int error = check_special(OP_MOVE_MOUNT, SPECIAL_MOUNT, 0, 0, 0);
-
-	if (error)
-		return deny(-EPERM);
-	if (switches)
-		__sync_fetch_and_add(&switches->epoch, 1);
-	if (!concerns_others(mount_of(to->mnt), mount_of(to->mnt)))
-		return 0;
-	return check_mount_point(to->dentry, OP_MOVE_MOUNT);
-}
-
-SEC("lsm/sb_pivotroot")
-int BPF_PROG(sb_pivotroot)
-{
-	return check_special(OP_PIVOT_ROOT, SPECIAL_MOUNT, 0, 0, 0);
-}
-
 SEC("lsm/path_chroot")
 int BPF_PROG(path_chroot)
 {
@@ -281,6 +173,8 @@ static __always_inline int check_scheduling(struct task_struct *target)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 
+	if (guard_process(target, OP_SETNICE))
+		return deny(-EPERM);
 	if (target->tgid == task->tgid || same_subject(target))
 		return 0;
 	return check_special(OP_SETNICE, SPECIAL_SCHEDULE_OTHERS, identity_of(target), target->tgid, 0);

@@ -16,6 +16,7 @@ from enforcer.agent.compiling import Compiled, Compiler
 from enforcer.agent.credentials import Credentials
 from enforcer.agent.documents import DocumentStore
 from enforcer.agent.gateway import GateLike
+from enforcer.agent.names import AGENT, COMMAND
 from enforcer.agent.policy import Policy
 from enforcer.agent.report import Report
 from enforcer.agent.resolve import Resolver
@@ -199,7 +200,7 @@ class Agent:
         if fault := self._self_fault():
             log.error("the guard is not armed, since %s: run `menshen enrol-self` and start again", fault)
             return
-        self.gate.arm_guard(identity_id(AGENT))
+        self.gate.arm_guard(identity_id(AGENT), identity_id(COMMAND))
 
     def _aliases(self, compiled: Compiled) -> dict[Alias, int]:
         roots, class_of = self._compiler.aliases(compiled.image)
@@ -210,6 +211,9 @@ class Agent:
     def tick(self) -> None:
         """Do what is due: take away what has expired, and from time to time search for signed programs."""
         now = time.time()
+        if self.gate.guarded and self.gate.follow_first():
+            who = self.credentials.names(self.identify(1))
+            self.journal.notice(f"process 1 is {who} now: what it starts for the unit is the agent")
         if now >= self._scanned + self._settings.rescan:
             self._scanned = now
             say(self.credentials.load())

@@ -7,7 +7,7 @@
  * |------------|-----------------------------------------------------------------------------|
  * | on_exec    | (tp_btf) counts the execs of everybody: attached or not, and since when      |
  * | emit       | (syscall) writes records to a ring, as many and as large as asked           |
- * | peek       | (tp_btf) looks long at the image in force:   for the process agent_tgid only |
+ * | peek       | (tp_btf) looks long at the image in force:   for the process `command` only    |
  * | needless   | (optional) on a tracepoint that no kernel has                               |
  */
 #include "agent.bpf.c"
@@ -122,7 +122,7 @@ int BPF_PROG(peek)
 	const struct image_header *image;
 	struct look look = {};
 
-	if (!switches || switches->agent_tgid != bpf_get_current_pid_tgid() >> 32)
+	if (!switches || switches->command != bpf_get_current_pid_tgid() >> 32)
 		return 0;
 	image = image_of(active_slot(switches));
 	if (!image)

@@ -21,7 +21,7 @@ from bpf_lsm.bpf_object import BpfObject, Program
 from bpf_lsm.errors import GateError, KernelError, LoadError, TableFullError
 from bpf_lsm.gate import Gate, is_loaded
 from bpf_lsm.kernel_map import exists
-from bpf_lsm.layout import LabelFlag, OwnKind
+from bpf_lsm.layout import LabelFlag, OwnKind, kernel_device
 from bpf_lsm.own import Own
 from bpf_lsm.tables import Alias
 from policies.image import HEADER
@@ -359,7 +359,7 @@ def looker(gate: Gate) -> Iterator[None]:
     """A process in whose every system call a program looks long at the image in force."""
     gate.install(image(0))
     process = subprocess.Popen([sys.executable, "-c", "import os\nwhile True: os.getppid()"])
-    gate._control["agent_tgid"] = process.pid
+    gate._control["command"] = process.pid
     try:
         deadline = time.monotonic() + 30
         while gate.counters()["no_scratch"] < 3:
@@ -473,7 +473,10 @@ def test_the_guards_table_holds_everything_that_is_ours(gate: Gate) -> None:
     gate.arm_guard(77)
     assert gate.guarded
     assert gate._control["agent"] == 77
-    assert gate._control["agent_tgid"] == os.getpid()
+    assert gate._control["pins_device"] == kernel_device(gate.pin_dir.stat().st_dev)
+    label = gate.label_of(os.getpid())
+    assert label is not None
+    assert (label.identity, label.flags) == (77, LabelFlag.AGENT)
     held = {struct.unpack("=II", key) for key in gate._maps["own"].items()}
     assert held == {(int(kind), number) for kind, number in Own(gate._parts).names}
     gate.disarm_guard()

@@ -120,8 +120,11 @@ class FakeGate:
     def row_tallies(self, count: int) -> NDArray[np.void]:
         return self.rows[:count]
 
-    def arm_guard(self, agent_identity: int) -> None:
+    def arm_guard(self, agent_identity: int, command_identity: int = 0) -> None:
         self.agent, self.guarded = agent_identity, True
+
+    def follow_first(self) -> bool:
+        return False
 
     def disarm_guard(self) -> None:
         self.guarded = False
