@@ -94,6 +94,17 @@ class Operation(_Open):
     IO_URING = 48
     SETNICE = 49
     GUARD = 50
+    NAMESPACES = 51
+    SETID = 52
+    HOSTNAME = 53
+    REBOOT = 54
+    ACCT = 55
+    IOPORT = 56
+    FANOTIFY = 57
+    USERFAULTFD = 58
+    RAW_DEVICE = 59
+    CGROUP = 60
+    USB = 61
 
 
 class EventKind(_Open):

@@ -85,7 +85,7 @@ static __always_inline int classify(struct request *request, struct dentry *dent
 	return 0;
 }
 
-/* The agent asks for the generation by FS_IOC_GETVERSION, which tmpfs has not; there no inode number is used twice. */
+/* As bpf_lsm/handles.py finds it. tmpfs has another handle; there no inode number is used twice. */
 static __always_inline void name_inode(struct alias_key *key, struct inode *inode)
 {
 	key->inode = inode->i_ino;

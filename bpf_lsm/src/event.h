@@ -61,8 +61,19 @@ enum operation {
 	OP_SWAP,
 	OP_QUOTA,
 	OP_IO_URING,
-	OP_SETNICE, /* priority, scheduler and memory of another process */
+	OP_SETNICE, /* priority, scheduler, memory and limits of another process */
 	OP_GUARD, /* an attempt on Menshen itself */
+	OP_NAMESPACES, /* new ones, or entering others */
+	OP_SETID,
+	OP_HOSTNAME,
+	OP_REBOOT,
+	OP_ACCT,
+	OP_IOPORT,
+	OP_FANOTIFY,
+	OP_USERFAULTFD,
+	OP_RAW_DEVICE,
+	OP_CGROUP,
+	OP_USB,
 	OP_COUNT,
 };
 
@@ -96,8 +107,8 @@ struct event {
 	__u32 login_uid;
 	__u32 rule;
 	__u32 row;
-	__u32 class;
-	__u32 detail; /* by operation: open flags, special bit, capability, signal, socket family << 16 | type */
+	__u32 class; /* of the object; without a right it is the special word that was missing, enum special */
+	__u32 detail; /* by operation: open flags, capability, signal, socket family << 16 | type, operation (guard) */
 	__u16 operation;
 	__u8 kind;
 	__u8 right; /* enum right, or 255 */

@@ -4,14 +4,15 @@
  *
  * | hook              | what it is for                                                              |
  * |-------------------|-----------------------------------------------------------------------------|
- * | file_open         | read, write, append; a write also voids the file's digest                   |
+ * | file_open         | read, write, append; a write also voids the file's digest; the special rights |
+ * |                   | raw-device, cgroup, usb; what the guard keeps under /proc                   |
  * | file_fcntl        | append only: O_APPEND cannot be cleared                                     |
  * | file_ioctl        | ioctl on devices; inode flags are attributes                                |
- * | path_mknod        | create, also for open with O_CREAT                                          |
- * | path_mkdir        | create                                                                      |
+ * | path_mknod        | create, also for open with O_CREAT; the special right mknod                 |
+ * | path_mkdir        | create; the special right cgroup                                            |
  * | path_symlink      | create                                                                      |
- * | path_unlink       | delete                                                                      |
- * | path_rmdir        | delete                                                                      |
+ * | path_unlink       | delete; pins                                                                |
+ * | path_rmdir        | delete; the special right cgroup                                            |
  * | path_rename       | rename of the old name, create of the new, delete of what it replaces       |
  * | path_link         | link of the old name, create of the new; protected names are remembered     |
  * | path_truncate     | write                                                                       |
@@ -31,6 +32,7 @@
  */
 #include "content.h"
 #include "guard.h"
+#include "kernel_files.h"
 
 #define F_SETFL 4
 #define FS_IOC_SETFLAGS 0x40086602
@@ -71,9 +73,11 @@ int BPF_PROG(file_open, struct file *file)
 
 	if (mode & FMODE_WRITE) {
 		content_changes(inode);
-		if (guard_proc(inode, file->f_path.dentry))
+		if (guard_proc(inode, file->f_path.dentry) || check_kernel_tree(inode->i_sb, file->f_path.dentry))
 			return deny(-EPERM);
 	}
+	if (is_device(inode->i_mode) && check_device(inode))
+		return deny(-EPERM);
 	/* exec is judged by bprm_check_security; the backing file of an overlay was judged as the overlay's. */
 	if (flags & FMODE_EXEC_FLAG || mode & FMODE_NOACCOUNT)
 		return 0;
@@ -136,12 +140,16 @@ int BPF_PROG(path_mknod, const struct path *dir, struct dentry *dentry, umode_t 
 {
 	umode_t type = mode & S_IFMT;
 
+	if (is_device(mode) && check_special(OP_MKNOD, SPECIAL_MKNOD, 0, 0, mode))
+		return deny(-EPERM);
 	return check_simple(dentry, type == S_IFREG || !type ? OP_CREATE : OP_MKNOD, RIGHT_CREATE, mode);
 }
 
 SEC("lsm/path_mkdir")
 int BPF_PROG(path_mkdir, const struct path *dir, struct dentry *dentry, umode_t mode)
 {
+	if (check_kernel_tree(dentry->d_sb, dentry))
+		return deny(-EPERM);
 	return check_simple(dentry, OP_MKDIR, RIGHT_CREATE, mode);
 }
 
@@ -163,6 +171,8 @@ int BPF_PROG(path_unlink, const struct path *dir, struct dentry *dentry)
 SEC("lsm/path_rmdir")
 int BPF_PROG(path_rmdir, const struct path *dir, struct dentry *dentry)
 {
+	if (check_kernel_tree(dentry->d_sb, dentry))
+		return deny(-EPERM);
 	return check_simple(dentry, OP_RMDIR, RIGHT_DELETE, 0);
 }
 

@@ -10,9 +10,8 @@
  * | bpf_prog             | a descriptor of a program of ours                                                  |
  * | bprm_check_security  | the agent's program is executed: by process 1's own fork in the unit's cgroup, or not at all |
  * | bprm_committed_creds | the task is the agent now, or is not any more                                      |
- * | task_setrlimit       | the agent's limits                                                                 |
  *
- * Signals, tracing and priorities are judged in special.bpf.c by guard_process(), mounts in mounts.bpf.c, pins and
+ * Signals, tracing, limits and priorities are judged in special.bpf.c by guard_process(), mounts in mounts.bpf.c, pins and
  * /proc in files.bpf.c by guard_pin() and guard_proc(), other files by the Protections of policies/library/guard.yaml.
  * LSM and tracing links can be neither updated nor detached through a descriptor (-EINVAL, -EOPNOTSUPP on 6.1, 6.12
  * and 7.3), so holding one gives nothing; unpinning is deleting a file.
@@ -125,10 +124,4 @@ int BPF_PROG(guard_executed)
 	}
 	label->flags &= ~LABEL_FIRST;
 	return 0;
-}
-
-SEC("lsm/task_setrlimit")
-int BPF_PROG(guard_limits, struct task_struct *target)
-{
-	return answer(guard_process(target, OP_SETNICE), -EPERM);
 }

@@ -28,15 +28,12 @@ static __always_inline bool is_armed(struct control *switches)
 /* Counts, reports and denies; also while no image is in force. `name` may be NULL. */
 static __noinline int guard_denies(struct control *switches, struct dentry *name, __u32 detail, __u32 target_pid)
 {
-	struct request request;
+	struct attempt attempt = { .operation = OP_GUARD, .detail = detail, .target_pid = target_pid };
+	const struct image_header *image = image_of(active_slot(switches));
 
 	count(COUNT_GUARD);
-	begin(&request, OP_GUARD, 0);
-	if (request.image) {
-		request.attempt.detail = detail;
-		request.attempt.target_pid = target_pid;
-		conclude(&request, name, pack_verdict(RULE_GUARD, NO_RIGHT, true, 0));
-	}
+	if (image)
+		report(&attempt, name, image, switches, pack_verdict(RULE_GUARD, NO_RIGHT, true, 0));
 	return 1;
 }
 

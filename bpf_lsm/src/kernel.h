@@ -37,6 +37,10 @@ typedef struct {
 	__u32 val;
 } kuid_t;
 
+typedef struct {
+	__u32 val;
+} kgid_t;
+
 struct hlist_bl_node {
 	struct hlist_bl_node *next, **pprev;
 } KERNEL_TYPE;
@@ -130,9 +134,8 @@ struct vm_area_struct {
 } KERNEL_TYPE;
 
 struct cred {
-	kuid_t uid;
-	kuid_t suid;
-	kuid_t euid;
+	kuid_t uid, suid, euid, fsuid;
+	kgid_t gid, sgid, egid, fsgid;
 	__u64 cap_effective; /* two words until 6.3, in the same order on a little-endian machine */
 } KERNEL_TYPE;
 
@@ -184,6 +187,10 @@ struct files_struct {
 
 struct fs_struct {
 	struct path pwd;
+} KERNEL_TYPE;
+
+struct pt_regs {
+	unsigned long orig_ax;
 } KERNEL_TYPE;
 
 struct thread_info {
@@ -368,6 +375,9 @@ struct user_namespace;
 
 #define PROC_SUPER_MAGIC 0x9fa0
 #define TMPFS_MAGIC 0x01021994
+#define SYSFS_MAGIC 0x62656572
+#define CGROUP_SUPER_MAGIC 0x27e0eb
+#define CGROUP2_SUPER_MAGIC 0x63677270
 
 #define EPERM 1
 #define EACCES 13

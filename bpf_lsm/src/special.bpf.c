@@ -4,26 +4,39 @@
  *
  * | hook                | right            | what it is for                                              |
  * |---------------------|------------------|-------------------------------------------------------------|
- * | capable             | (capabilities)   | each capability by name                                     |
+ * | capable             | (capabilities)   | each capability by name; and, by the call that it is for:   |
+ * |                     |                  | namespaces, hostname, swap, clock, acct, reboot, ioport     |
  * | ptrace_access_check | ptrace           | attach, /proc/PID/mem, process_vm_*, pidfd_getfd            |
  * | ptrace_traceme      | ptrace           | being traced by the parent                                  |
  * | task_kill           | kill             | signals to other subjects                                   |
  * | kernel_read_file    | module, kexec    | finit_module, kexec_file_load                               |
  * | kernel_load_data    | module, kexec    | init_module, kexec_load                                     |
+ * | kernel_module_request | module         | what the kernel would load on demand                        |
  * | bpf                 | bpf              | every bpf() call                                            |
  * | perf_event_open     | perf             |                                                             |
  * | path_chroot         | chroot           |                                                             |
  * | userns_create       | userns           |                                                             |
- * | settime             | clock            |                                                             |
  * | syslog              | syslog           |                                                             |
  * | quotactl            | quota            |                                                             |
  * | task_setnice        | schedule-others  | only toward another subject                                 |
  * | task_setscheduler   | schedule-others  | only toward another subject                                 |
- * | uring_sqpoll        | io-uring         |                                                             |
+ * | task_setioprio      | schedule-others  | only toward another subject                                 |
+ * | task_movememory     | schedule-others  | only toward another subject                                 |
+ * | task_setrlimit      | schedule-others  | only toward another subject                                 |
+ * | task_fix_setuid     | setid            | a change, also back to an id that the process holds         |
+ * | task_fix_setgid     | setid            | the same                                                    |
+ * | task_fix_setgroups  | setid            |                                                             |
+ * | inode_init_security_anon | io-uring, userfaultfd | their set-up: a file of theirs is made             |
+ * | uring_sqpoll        | io-uring         | also of a ring that was set up by somebody else             |
+ * | uring_override_creds | io-uring        | the same                                                    |
+ * | uring_cmd           | io-uring         | the same                                                    |
+ * | path_notify         | fanotify         | marks on whole mounts and file systems, and permission events |
  * | key_alloc           | keyring          |                                                             |
+ * | key_permission      | keyring          |                                                             |
  *
  * Mounting is in mounts.bpf.c, devices and control groups are in files.bpf.c, sockets in network.bpf.c.
  */
+#include "calls.h"
 #include "guard.h"
 #include "special.h"
 
@@ -37,25 +50,38 @@
 #define LOADING_KEXEC_IMAGE 3
 #define LOADING_KEXEC_INITRAMFS 4
 
+/* The kernel only wants to know, and would not log a no itself: neither do we. */
+static __always_inline bool lacks_quietly(const struct image_row *row, int capability, struct word word)
+{
+	__u64 bit = 1ull << (capability & 63), special = 1ull << (word.special & 63);
+
+	if (row->capabilities_enforce & ~row->capabilities & bit)
+		return true;
+	return word.found && row->special_enforce & ~row->special & special;
+}
+
 SEC("lsm/capable")
 int BPF_PROG(capable, const struct cred *cred, struct user_namespace *ns, int capability, unsigned int options)
 {
 	const struct image_row *row;
 	struct request request;
+	struct word word;
 	__u64 bit = 1ull << (capability & 63);
 
 	if (!begin(&request, OP_CAPABLE, 0) || !(request.subject.row_flags & ROW_CONFINED))
 		return 0;
 	row = image_row(request.image, request.subject.row);
-	if (row->capabilities & bit)
-		return 0;
-	/* The kernel only wants to know, and would not log a no itself: neither do we. */
+	word = word_of(capability, current_call());
 	if (options & CAP_OPT_NOAUDIT)
-		return answer(row->capabilities_enforce & bit, -EPERM);
-	request.attempt.detail = capability;
-	if (conclude(&request, NULL,
-		     pack_verdict(row->capabilities_rule, NO_RIGHT, !!(row->capabilities_enforce & bit), 0)))
-		return deny(-EPERM);
+		return answer(lacks_quietly(row, capability, word), -EPERM);
+	if (!(row->capabilities & bit)) {
+		request.attempt.detail = capability;
+		if (conclude(&request, NULL,
+			     pack_verdict(row->capabilities_rule, NO_RIGHT, !!(row->capabilities_enforce & bit), 0)))
+			return deny(-EPERM);
+	}
+	if (word.found)
+		return check_special(word.operation, word.special, 0, 0, 0);
 	return 0;
 }
 
@@ -106,6 +132,8 @@ int BPF_PROG(task_kill, struct task_struct *target, void *info, int signal)
 static __always_inline int check_kernel_code(int what)
 {
 	switch (what) {
+	case READING_FIRMWARE: /* = LOADING_FIRMWARE */
+		return check_special(OP_FIRMWARE, SPECIAL_MODULE, 0, 0, what);
 	case READING_MODULE: /* = LOADING_MODULE */
 		return check_special(OP_MODULE, SPECIAL_MODULE, 0, 0, what);
 	case READING_KEXEC_IMAGE:
@@ -125,6 +153,12 @@ SEC("lsm/kernel_load_data")
 int BPF_PROG(kernel_load_data, int id)
 {
 	return check_kernel_code(id);
+}
+
+SEC("lsm/kernel_module_request")
+int BPF_PROG(kernel_module_request)
+{
+	return check_special(OP_MODULE, SPECIAL_MODULE, 0, 0, 0);
 }
 
 SEC("lsm/bpf")
@@ -149,12 +183,6 @@ SEC("lsm/userns_create")
 int BPF_PROG(userns_create)
 {
 	return check_special(OP_USERNS, SPECIAL_USERNS, 0, 0, 0);
-}
-
-SEC("lsm/settime")
-int BPF_PROG(settime)
-{
-	return check_special(OP_SETTIME, SPECIAL_CLOCK, 0, 0, 0);
 }
 
 SEC("lsm/syslog")
@@ -192,14 +220,99 @@ int BPF_PROG(task_setscheduler, struct task_struct *target)
 	return check_scheduling(target);
 }
 
+SEC("lsm/task_setioprio")
+int BPF_PROG(task_setioprio, struct task_struct *target)
+{
+	return check_scheduling(target);
+}
+
+SEC("lsm/task_movememory")
+int BPF_PROG(task_movememory, struct task_struct *target)
+{
+	return check_scheduling(target);
+}
+
+SEC("lsm/task_setrlimit")
+int BPF_PROG(task_setrlimit, struct task_struct *target)
+{
+	return check_scheduling(target);
+}
+
+SEC("lsm/task_fix_setuid")
+int BPF_PROG(task_fix_setuid, struct cred *new, const struct cred *old)
+{
+	if (new->uid.val == old->uid.val &&new->euid.val == old->euid.val &&new->suid.val ==
+	    old->suid.val &&new->fsuid.val == old->fsuid.val)
+		return 0;
+	return check_special(OP_SETID, SPECIAL_SETID, 0, 0, new->euid.val);
+}
+
+SEC("lsm/task_fix_setgid")
+int BPF_PROG(task_fix_setgid, struct cred *new, const struct cred *old)
+{
+	if (new->gid.val == old->gid.val &&new->egid.val == old->egid.val &&new->sgid.val ==
+	    old->sgid.val &&new->fsgid.val == old->fsgid.val)
+		return 0;
+	return check_special(OP_SETID, SPECIAL_SETID, 0, 0, new->egid.val);
+}
+
+SEC("lsm/task_fix_setgroups")
+int BPF_PROG(task_fix_setgroups)
+{
+	return check_special(OP_SETID, SPECIAL_SETID, 0, 0, 0);
+}
+
+SEC("lsm/inode_init_security_anon")
+int BPF_PROG(inode_init_security_anon, struct inode *inode, const struct qstr *name)
+{
+	char text[16] = {};
+	__u64 *words = (__u64 *)text;
+
+	bpf_probe_read_kernel_str(text, sizeof(text), name->name);
+	if (words[0] == *(__u64 *)"[io_urin")
+		return check_special(OP_IO_URING, SPECIAL_IO_URING, 0, 0, 0);
+	if (words[0] == *(__u64 *)"[userfau")
+		return check_special(OP_USERFAULTFD, SPECIAL_USERFAULTFD, 0, 0, 0);
+	return 0;
+}
+
 SEC("lsm/uring_sqpoll")
 int BPF_PROG(uring_sqpoll)
 {
 	return check_special(OP_IO_URING, SPECIAL_IO_URING, 0, 0, 0);
 }
 
+SEC("lsm/uring_override_creds")
+int BPF_PROG(uring_override_creds)
+{
+	return check_special(OP_IO_URING, SPECIAL_IO_URING, 0, 0, 0);
+}
+
+SEC("lsm/uring_cmd")
+int BPF_PROG(uring_cmd)
+{
+	return check_special(OP_IO_URING, SPECIAL_IO_URING, 0, 0, 0);
+}
+
+#define OBJECT_INODE 0 /* FSNOTIFY_OBJ_TYPE_INODE; inotify and dnotify have no other */
+#define PERMISSION_EVENTS (0x10000 | 0x20000 | 0x40000 | 0x100000) /* FS_OPEN_PERM, ACCESS, OPEN_EXEC, PRE_ACCESS */
+
+SEC("lsm/path_notify")
+int BPF_PROG(path_notify, const struct path *path, __u64 mask, unsigned int object)
+{
+	if (object == OBJECT_INODE && !(mask & PERMISSION_EVENTS))
+		return 0;
+	return check_special(OP_FANOTIFY, SPECIAL_FANOTIFY, 0, 0, object);
+}
+
 SEC("lsm/key_alloc")
 int BPF_PROG(key_alloc)
+{
+	return check_special(OP_KEYRING, SPECIAL_KEYRING, 0, 0, 0);
+}
+
+SEC("lsm/key_permission")
+int BPF_PROG(key_permission)
 {
 	return check_special(OP_KEYRING, SPECIAL_KEYRING, 0, 0, 0);
 }

@@ -24,25 +24,33 @@ static __always_inline bool holds_toward(const struct image_header *image, const
 	return false;
 }
 
-/* 0, or -EPERM. `target` and `target_pid` say whom it is done to, where it is done to somebody. */
+/*
+ * 0, or -EPERM. `target` and `target_pid` say whom it is done to, where it is done to somebody. Without a struct request:
+ * hooks that have one of their own call this, and the stack is 512 bytes.
+ */
 static __noinline int check_special(__u16 operation, __u32 special, __u64 target, __u32 target_pid, __u32 detail)
 {
+	struct control *switches = get_control();
+	const struct image_header *image;
 	const struct image_row *row;
-	struct request request;
+	struct subject subject;
 	__u64 bit = 1ull << (special & 63);
+	bool enforced;
 
-	if (!begin(&request, operation, 0) || !(request.subject.row_flags & ROW_CONFINED))
+	if (!switches)
 		return 0;
-	row = image_row(request.image, request.subject.row);
-	if (row->special & bit || holds_toward(request.image, row, bit, target))
+	image = image_of(active_slot(switches));
+	if (!image || !current_subject(image, &subject) || !(subject.row_flags & ROW_CONFINED))
 		return 0;
-	request.attempt.target = target;
-	request.attempt.target_pid = target_pid;
-	request.attempt.detail = detail;
-	if (conclude(&request, NULL,
-		     pack_verdict(row->special_rule, NO_RIGHT, !!(row->special_enforce & bit), special)))
-		return deny(-EPERM);
-	return 0;
+	row = image_row(image, subject.row);
+	if (row->special & bit || holds_toward(image, row, bit, target))
+		return 0;
+	enforced = row->special_enforce & bit;
+
+	struct attempt attempt = { .operation = operation, .target = target, .target_pid = target_pid, .detail = detail };
+
+	report(&attempt, NULL, image, switches, pack_verdict(row->special_rule, NO_RIGHT, enforced, special));
+	return answer(enforced, -EPERM);
 }
 
 #endif

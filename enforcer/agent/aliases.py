@@ -1,13 +1,12 @@
 """Protected files that have more than one name already: the kernel only sees links that are made from now on.
 
 The other name of such a file would be judged by its own path. So before an image comes into force the folders
-that its protections speak of are searched, and what has more than one name is given to the gate.
+that its protections speak of are searched, and what has more than one name is given to the gate. The agent
+may list every folder for that (subject.h, refresh()) and opens no file.
 """
 
 from __future__ import annotations
 
-import array
-import fcntl
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
@@ -17,7 +16,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from bpf_lsm.tables import Alias
 
-FS_IOC_GETVERSION = 0x80087601
 MOUNTS = Path("/proc/self/mountinfo")
 VIRTUAL = {
     *("proc", "sysfs", "cgroup", "cgroup2", "bpf", "debugfs", "tracefs", "securityfs", "pstore", "efivarfs"),
@@ -30,14 +28,15 @@ ClassOf = Callable[[str], int | None]
 
 def search(roots: Iterable[Path], class_of: ClassOf) -> dict[Alias, int]:
     """Files with several names, of which at least one is protected. The first protected name counts."""
-    from bpf_lsm.tables import Alias  # noqa: PLC0415 - needed where a gate is
+    from bpf_lsm.handles import generation  # noqa: PLC0415 - needed where a gate is
+    from bpf_lsm.tables import Alias  # noqa: PLC0415
 
     found: dict[Alias, int] = {}
     for path, status in _linked(_outermost(roots)):
         number = class_of(str(path))
         if number is None:
             continue
-        found.setdefault(Alias(status.st_ino, status.st_dev, _generation(path)), number)
+        found.setdefault(Alias(status.st_ino, status.st_dev, generation(path)), number)
     return found
 
 
@@ -79,19 +78,3 @@ def _if_linked(path: Path) -> Iterator[tuple[Path, os.stat_result]]:
         return
     if status.st_nlink > 1 and not stat.S_ISDIR(status.st_mode):
         yield path, status
-
-
-def _generation(path: Path) -> int:
-    """i_generation; 0 on file systems that have none."""
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:
-        return 0
-    try:
-        number = array.array("i", [0, 0])
-        fcntl.ioctl(handle, FS_IOC_GETVERSION, number)
-        return number[0] & 0xFFFFFFFF
-    except OSError:
-        return 0
-    finally:
-        os.close(handle)

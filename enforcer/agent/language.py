@@ -23,7 +23,10 @@ from policies.parse import parse_bytes
 _KINDS = {"protection": "Protection", "default": "Policy"}
 """Kinds of rule of which each document has exactly one."""
 
+_GLOB = "*?[]{}\\"
 GUARD = Path(policies.__file__).parent / "library/guard.yaml"
+PREFIX = Path("/opt/menshen")
+"""Where GUARD takes Menshen to be installed."""
 OURS = "menshen:"
 """Begins the place of rules that come with the product; their documents are not listed among the host's."""
 
@@ -31,10 +34,12 @@ OURS = "menshen:"
 class Language:
     """Files to images, and images to what people want to know of them."""
 
-    def __init__(self, capacity: int = DEFAULT_CAPACITY, *, guarded: bool = False) -> None:
-        """`guarded`: what keeps the gate itself is compiled into every image."""
+    def __init__(
+        self, capacity: int = DEFAULT_CAPACITY, *, guarded: bool = False, prefix: Path = PREFIX
+    ) -> None:
+        """`guarded`: what keeps the gate itself is compiled into every image; `prefix`: where it is."""
         self._capacity = capacity
-        self._guard = GUARD.read_bytes() if guarded else b""
+        self._guard = _guard(prefix) if guarded else b""
 
     def documents(self, files: Files) -> list[Document]:
         """What the files hold."""
@@ -96,6 +101,11 @@ class Language:
         if errors:
             raise _error(PolicyErrors.of(errors))
         return found
+
+
+def _guard(prefix: Path) -> bytes:
+    literal = "".join(f"\\\\{char}" if char in _GLOB else char for char in str(prefix))
+    return GUARD.read_bytes().replace(os.fsencode(f'"{PREFIX}'), os.fsencode(f'"{literal}'))
 
 
 def _problem(issue: Issue) -> Problem:

@@ -16,7 +16,6 @@ from enforcer.agent.compiling import Compiled, Compiler
 from enforcer.agent.credentials import Credentials
 from enforcer.agent.documents import DocumentStore
 from enforcer.agent.gateway import GateLike
-from enforcer.agent.names import AGENT, COMMAND
 from enforcer.agent.policy import Policy
 from enforcer.agent.report import Report
 from enforcer.agent.resolve import Resolver
@@ -28,7 +27,7 @@ from enforcer.agent.tasks import Executables
 from enforcer.api import menshen_pb2_grpc as pb_grpc
 from enforcer.errors import Problem
 from enforcer.events import Event
-from enforcer.names import AGENT
+from enforcer.names import AGENT, COMMAND
 from enforcer.places import Places
 from enforcer.serving.feed import Feed, Numbers
 from enforcer.serving.logfile import RotatingLog

@@ -21,12 +21,6 @@ _KINDS = {
     EventKind.WOULD_DENY: Kind.WOULD_DENY,
     EventKind.EXEC: Kind.EXEC,
 }
-_SPECIAL = {
-    Operation.PTRACE, Operation.MODULE, Operation.KEXEC, Operation.FIRMWARE, Operation.BPF, Operation.PERF,
-    Operation.MOUNT, Operation.UMOUNT, Operation.MOVE_MOUNT, Operation.PIVOT_ROOT, Operation.USERNS,
-    Operation.CHROOT, Operation.KEYRING, Operation.SETTIME, Operation.SYSLOG, Operation.SWAP,
-    Operation.QUOTA, Operation.IO_URING, Operation.SETNICE,
-}  # fmt: skip
 
 
 class Resolver:
@@ -69,7 +63,7 @@ class Resolver:
             rule_text="" if started else rule.text,
             mode="" if started else _mode(kind),
             detail=record.detail,
-            detail_words=_detail(record.operation, record.detail),
+            detail_words=_detail(record),
             flags=tuple(flag.name.lower().replace("_", "-") for flag in record.flags if flag.name),
             cgroup=record.cgroup,
             target_pid=record.target_pid,
@@ -101,8 +95,9 @@ def _boot_offset() -> float:
     return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-def _detail(operation: Operation, detail: int) -> str:
-    if operation is Operation.OPEN:
+def _detail(record: Record) -> str:
+    operation, detail = record.operation, record.detail
+    if operation is Operation.OPEN and record.right != NO_RIGHT:
         return words.open_flags(detail)
     if operation is Operation.KILL:
         return words.signal_name(detail)
@@ -110,6 +105,8 @@ def _detail(operation: Operation, detail: int) -> str:
         return words.capability(detail)
     if operation is Operation.SOCKET:
         return words.socket_kind(detail)
-    if operation in _SPECIAL:
-        return Special(detail).word if detail in set(Special) else ""
+    if operation is Operation.GUARD:
+        return Operation(detail).word
+    if record.right == NO_RIGHT and record.object_class in set(Special):
+        return Special(record.object_class).word  # the word that was missing: event.h
     return f"{detail:#x}" if detail else ""

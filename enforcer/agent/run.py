@@ -88,7 +88,7 @@ def _start(places: Places) -> Agent:
     fault = launcher_fault(places, Path(sys.argv[0]).resolve())
     agent = Agent(
         gate,
-        Language(gate.capacity, guarded=settings.guard and not fault),
+        Language(gate.capacity, guarded=settings.guard and not fault, prefix=Path(sys.prefix)),
         places,
         settings,
         credentials=credentials,

@@ -17,7 +17,9 @@ _SPECIALS = {
     "bpf": "bpf", "perf": "perf", "mount": "mount", "umount": "mount", "move-mount": "mount",
     "pivot-root": "mount", "userns": "userns", "chroot": "chroot", "keyring": "keyring",
     "settime": "clock", "syslog": "syslog", "swap": "swap", "quota": "quota", "io-uring": "io-uring",
-    "setnice": "schedule-others",
+    "setnice": "schedule-others", "namespaces": "namespaces", "setid": "setid", "hostname": "hostname",
+    "reboot": "reboot", "acct": "acct", "ioport": "ioport", "fanotify": "fanotify", "mknod": "mknod",
+    "userfaultfd": "userfaultfd", "raw-device": "raw-device", "cgroup": "cgroup", "usb": "usb",
 }  # fmt: skip
 _SOCKETS = {16: "netlink", 17: "packet-socket", 38: "af-alg", 40: "vsock"}
 """By address family; what else needs a special right is a raw socket."""

@@ -1,0 +1,65 @@
+"""In the guest: makes every attempt of /root/cases.json and writes down what became of it, as JSON lines."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+LOG = Path("/var/log/menshen/denials.jsonl")
+PROBE = Path("/etc/ssh/sshd_config")
+PATIENCE = 6.0
+
+
+def main_pid() -> str:
+    command = ["systemctl", "show", "-p", "MainPID", "--value", "menshen"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def is_held() -> bool:
+    """Whether what the policy forbids is refused still."""
+    try:
+        PROBE.open("a").close()
+    except PermissionError:
+        return True
+    return False
+
+
+def told(start: int, *, wait: bool) -> list[str]:
+    """The rules of ours that refused something since the log had this size."""
+    deadline = time.monotonic() + (PATIENCE if wait else 0)
+    while True:
+        lines = LOG.read_bytes()[start:].splitlines()
+        rules = [json.loads(line).get("rule_name", "") for line in lines]
+        ours = sorted({rule for rule in rules if rule == "guard" or rule.startswith("menshen-")})
+        if ours or time.monotonic() > deadline:
+            return ours
+        time.sleep(0.1)
+
+
+def attempt(command: str, *, wait: bool) -> dict[str, Any]:
+    process = main_pid()
+    group = f"/sys/fs/cgroup{Path(f'/proc/{process}/cgroup').read_text().strip().split(':')[-1]}"
+    start = LOG.stat().st_size
+    text = f"P={process} U={group}; export P U; call() {{ python3 /root/calls.py \"$@\"; }}; {command}"
+    done = subprocess.run(["bash", "-c", text], capture_output=True, text=True, timeout=200, check=False)
+    return {
+        "status": done.returncode,
+        "said": (done.stdout + done.stderr)[-400:],
+        "held": is_held(),
+        "told": told(start, wait=wait),
+        "same": main_pid() == process and Path(f"/proc/{process}/stat").read_text().split()[2] not in "TtZ",
+        "before": process,
+    }
+
+
+def main() -> None:
+    cases = json.loads(Path("/root/cases.json").read_text())
+    for kind, table in cases.items():
+        for name, command in table.items():
+            print(json.dumps({"name": name, **attempt(command, wait=kind == "held")}), flush=True)
+
+
+main()

@@ -1,0 +1,76 @@
+"""Root without the agent's identity cannot take enforcement away, and each attempt is on record."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.guest.guest import Guest
+from tests.guest.tampering.cases import HARMLESS, HELD
+from tests.guest.test_agent import SSH
+
+HERE = Path(__file__).resolve().parent
+
+
+@pytest.fixture(scope="module")
+def enforcing(module_guest: Guest) -> Guest:
+    """A guest with its programs enrolled, the agent running with its guard, and one Protection in force."""
+    guest = module_guest
+    guest.put("/root/p/ssh.yaml", SSH)
+    guest.run("menshen enrol-self --service", timeout=300)
+    guest.run("menshen identity enrol --packages", timeout=600)
+    guest.put("/etc/systemd/system/menshen.service.d/clock.conf", "[Service]\nWatchdogSec=0\n")
+    guest.run("systemctl daemon-reload && systemctl start menshen", timeout=600)
+    guest.run("menshen policy apply /root/p/ssh.yaml", timeout=300)
+    return guest
+
+
+@pytest.fixture(scope="module")
+def outcomes(enforcing: Guest) -> dict[str, dict[str, Any]]:
+    """What became of each attempt. All are made on one machine, one after the other: nothing is put back."""
+    for name in ("calls.py", "runner.py"):
+        enforcing.put(f"/root/{name}", (HERE / name).read_bytes())
+    enforcing.put("/root/cases.json", json.dumps({"held": HELD, "harmless": HARMLESS}))
+    shown = enforcing.run("python3 /root/runner.py", timeout=1200, check=False)
+    found = [json.loads(line) for line in shown.stdout.splitlines()]
+    assert len(found) == len(HELD) + len(HARMLESS), shown.stderr[-2000:]
+    return {one["name"]: one for one in found}
+
+
+def test_there_are_enough_attempts() -> None:
+    assert len(HELD) >= 60
+    assert not HELD.keys() & HARMLESS.keys()
+
+
+@pytest.mark.parametrize("name", HELD)
+def test_an_attempt_is_refused_and_told(outcomes: dict[str, dict[str, Any]], name: str) -> None:
+    outcome = outcomes[name]
+    assert outcome["held"], outcome
+    assert outcome["told"], outcome
+    assert outcome["same"], outcome
+
+
+@pytest.mark.parametrize("name", HARMLESS)
+def test_what_is_not_refused_changes_nothing_that_is_enforced(
+    outcomes: dict[str, dict[str, Any]], name: str
+) -> None:
+    assert outcomes[name]["held"], outcomes[name]
+
+
+def test_the_gate_is_whole_afterwards(enforcing: Guest, outcomes: dict[str, dict[str, Any]]) -> None:
+    status = json.loads(enforcing.run("menshen status -o json", check=False).stdout)
+    assert status["mode"] == "enforcing"
+    assert status["guard"]
+    assert enforcing.run("ls /sys/fs/bpf/menshen").stdout.split() == ["links", "maps", "programs"]
+
+
+def test_the_operators_way_out_is_logged_and_ends_it(
+    enforcing: Guest, outcomes: dict[str, dict[str, Any]]
+) -> None:
+    enforcing.run(["menshen", "off", "--reason", "the end of the test"])
+    assert enforcing.run("echo x >>/etc/ssh/sshd_config", check=False).status == 0
+    line = json.loads(enforcing.get("/var/log/menshen/audit.jsonl").splitlines()[-1])
+    assert (line["action"], line["reason"]) == ("off", "the end of the test")
