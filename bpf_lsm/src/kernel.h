@@ -189,8 +189,9 @@ struct fs_struct {
 	struct path pwd;
 } KERNEL_TYPE;
 
+/* x86's. Not BPF's own type of that name: only what CO-RE relocates. */
 struct pt_regs {
-	unsigned long orig_ax;
+	unsigned long di, si, dx, r10, r8, r9, bx, cx, bp, orig_ax;
 } KERNEL_TYPE;
 
 struct thread_info {

@@ -47,7 +47,9 @@ static __noinline int check_special(__u16 operation, __u32 special, __u64 target
 		return 0;
 	enforced = row->special_enforce & bit;
 
-	struct attempt attempt = { .operation = operation, .target = target, .target_pid = target_pid, .detail = detail };
+	struct attempt attempt = {
+		.operation = operation, .target = target, .target_pid = target_pid, .detail = detail
+	};
 
 	report(&attempt, NULL, image, switches, pack_verdict(row->special_rule, NO_RIGHT, enforced, special));
 	return answer(enforced, -EPERM);

@@ -1,7 +1,7 @@
 #!/usr/bin/python3 -I
 """In the guest: does one privileged thing and says how the kernel answered: 0 or an errno.
 
-    special_actor.py CASE PID      PID: a process of another subject
+special_actor.py CASE PID      PID: a process of another subject
 """
 
 # ruff: noqa: PTH102, PTH106, PTH108 - it is the system calls that matter

@@ -56,11 +56,6 @@ enum call {
 };
 
 #ifdef __TARGET_ARCH_x86
-/* Not BPF's own type of that name: only what CO-RE relocates. */
-struct pt_regs {
-	unsigned long di, si, dx, r10, r8, r9, bx, cx, bp, orig_ax;
-} KERNEL_TYPE;
-
 /* clang-format off */
 const volatile __u8 calls[MAX_CALLS] = {
 	[2] = CALL_OPEN, [41] = CALL_SOCKET, [42] = CALL_CONNECT, [43] = CALL_ACCEPT,

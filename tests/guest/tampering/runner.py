@@ -43,7 +43,7 @@ def attempt(command: str, *, wait: bool) -> dict[str, Any]:
     process = main_pid()
     group = f"/sys/fs/cgroup{Path(f'/proc/{process}/cgroup').read_text().strip().split(':')[-1]}"
     start = LOG.stat().st_size
-    text = f"P={process} U={group}; export P U; call() {{ python3 /root/calls.py \"$@\"; }}; {command}"
+    text = f'P={process} U={group}; export P U; call() {{ python3 /root/calls.py "$@"; }}; {command}'
     done = subprocess.run(["bash", "-c", text], capture_output=True, text=True, timeout=200, check=False)
     return {
         "status": done.returncode,
