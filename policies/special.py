@@ -44,8 +44,8 @@ TABLE: Final[dict[Special, Covers]] = {
     Special.BPF: _covers("the bpf system call", "bpf bpf_map bpf_prog", "bpf sys_admin", total=True),
     Special.PERF: _covers("perf_event_open", "perf_event_open", "perfmon sys_admin"),
     Special.MOUNT: _covers(
-        "mounting, unmounting, moving mounts, pivot_root, detached trees",
-        "sb_mount sb_umount move_mount sb_pivotroot sb_remount",
+        "mounting, unmounting, moving mounts, pivot_root, detached trees, their settings",
+        "sb_mount sb_umount move_mount sb_pivotroot capable",
         "sys_admin",
         total=True,
     ),
@@ -53,7 +53,10 @@ TABLE: Final[dict[Special, Covers]] = {
     Special.USERNS: _covers("new user namespaces", "userns_create"),
     Special.CHROOT: _covers("chroot", "path_chroot", "sys_chroot"),
     Special.SETID: _covers(
-        "changing the process's user and group ids", "task_fix_setuid task_fix_setgid", "setuid setgid"
+        "changing the process's user and group ids, also back to one that it holds; not what exec of a set-uid "
+        "program does",
+        "task_fix_setuid task_fix_setgid task_fix_setgroups",
+        "setuid setgid",
     ),
     Special.MKNOD: _covers("creating device nodes", "path_mknod", "mknod"),
     Special.RAW_SOCKET: _covers("raw internet sockets", "socket_create", "net_raw"),
@@ -65,7 +68,7 @@ TABLE: Final[dict[Special, Covers]] = {
     Special.AF_ALG: _covers("sockets of the kernel's cryptography", "socket_create"),
     Special.IO_URING: _covers(
         "setting up io_uring; each operation is judged as its plain form",
-        "uring_sqpoll uring_override_creds capable",
+        "inode_init_security_anon uring_sqpoll uring_override_creds uring_cmd",
     ),
     Special.USERFAULTFD: _covers("handling page faults in user space", "inode_init_security_anon"),
     Special.KEYRING: _covers("the kernel's key rings", "key_alloc key_permission"),
@@ -73,21 +76,24 @@ TABLE: Final[dict[Special, Covers]] = {
     Special.HOSTNAME: _covers("the host's name and domain", "capable", "sys_admin"),
     Special.SYSLOG: _covers("reading and clearing the kernel's log", "syslog", "syslog"),
     Special.REBOOT: _covers("rebooting, halting", "capable", "sys_boot"),
-    Special.CLOCK: _covers("setting the clocks", "settime capable", "sys_time"),
-    Special.QUOTA: _covers("disk quotas", "quotactl quota_on", "sys_admin"),
+    Special.CLOCK: _covers("setting the clocks", "capable", "sys_time"),
+    Special.QUOTA: _covers("disk quotas", "quotactl", "sys_admin"),
     Special.ACCT: _covers("process accounting", "capable", "sys_pacct"),
     Special.IOPORT: _covers("input and output ports", "capable", "sys_rawio", total=True),
     Special.RAW_DEVICE: _covers(
-        "opening block devices and memory devices", "file_open", "sys_rawio", total=True
+        "opening block devices, /dev/mem and /dev/port, SCSI generic devices and machine registers",
+        "file_open",
+        "sys_rawio",
+        total=True,
     ),
-    Special.FANOTIFY: _covers("watching whole file systems", "path_notify", "sys_admin"),
+    Special.FANOTIFY: _covers("watching whole mounts and file systems, and deciding others' accesses", "path_notify", "sys_admin"),
     Special.SCHEDULE_OTHERS: _covers(
-        "priority and affinity of processes of another identity",
-        "task_setnice task_setscheduler task_setioprio",
+        "priority, affinity, memory placement and limits of processes of another identity",
+        "task_setnice task_setscheduler task_setioprio task_movememory task_setrlimit",
         "sys_nice",
     ),
-    Special.CGROUP: _covers("writing to the control group tree", "file_open"),
-    Special.USB: _covers("authorising USB devices", "file_open"),
+    Special.CGROUP: _covers("writing to the control group tree, making and removing groups", "file_open path_mkdir path_rmdir"),
+    Special.USB: _covers("authorising USB devices and their interfaces", "file_open"),
 }
 
 TOTAL_CAPABILITIES: Final = frozenset(

@@ -20,7 +20,7 @@
 #include "automaton.h"
 #include "kernel_fixes.h"
 
-#define MAX_MOUNTS 8192 /* mounts of one file system that are looked at; beyond: unresolved */
+#define MAX_MOUNTS (1 << 20) /* of one file system that are looked at; fs.mount-max is 100,000 a namespace */
 #define NO_ROOT 0xffffffff
 
 enum object_flag {

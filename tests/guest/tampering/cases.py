@@ -150,5 +150,10 @@ HARMLESS: Final[dict[str, str]] = {
     "load another gate": "call another_gate",
     "kill it through process 1": "systemctl kill --kill-who=main -s KILL menshen; sleep 3",
     "stop the unit": "systemctl stop menshen; sleep 1; systemctl start menshen",
+    "multiply the mounts of the root": (
+        "mkdir -p /mnt/d; mount --bind / /mnt/d; mount --make-shared /mnt/d; "
+        "for i in $(seq 14); do mount --bind /mnt/d /mnt/d; done; "
+        "test $(grep -c /mnt/d /proc/self/mountinfo) -gt 16000 && echo multiplied"
+    ),
 }
 """These are nobody's to refuse, and change nothing that is enforced."""
