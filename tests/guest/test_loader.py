@@ -49,10 +49,10 @@ OPTIONAL = {"inode_set_acl", "inode_remove_acl", "inode_file_setattr", "file_tru
 AGENT = 0x6167656E74
 
 
-def python(guest: Guest, code: str, *, status: int = 0) -> dict[str, Any]:
+def python(guest: Guest, code: str, *, status: int = 0, timeout: float = 600) -> dict[str, Any]:
     """Run Python with the installed product in the guest; what it answered last."""
     command = ["/opt/menshen/bin/python", "-"]
-    done = guest.run(command, input=PRELUDE + code, timeout=600, check=False)
+    done = guest.run(command, input=PRELUDE + code, timeout=timeout, check=False)
     assert done.status == status, done.stderr
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found

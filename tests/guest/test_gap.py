@@ -1,0 +1,139 @@
+"""Never a gap: what is forbidden is tried on every processor all the time, while whoever holds the gate is
+killed at any moment, policies are swapped and programs upgraded, and these are cut off after each step."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+import pytest
+
+from policies import compile_documents, parse_text
+from tests.guest.guest import Guest
+from tests.guest.test_loader import POLICY, python
+
+NIGHTLY = bool(os.environ.get("MENSHEN_NIGHTLY"))
+KILLS, SWAPS, UPGRADES = (200, 200, 50) if NIGHTLY else (12, 60, 1)
+CUTS = 400 if NIGHTLY else 3
+"""Upgrades that are cut off, each at another step; an upgrade has about 300, and loading takes its time."""
+
+LOOP = """\
+import os, signal, sys
+counts, going = [0, 0], True
+def end(*_):
+    global going
+    going = False
+signal.signal(signal.SIGTERM, end)
+while going:
+    try:
+        os.close(os.open("/etc/guarded", os.O_RDONLY))
+        counts[1] += 1
+    except PermissionError:
+        counts[0] += 1
+print(*counts)
+"""
+
+HOLDER = """\
+import itertools, json, os, signal, sys, time
+from pathlib import Path
+import bpf_lsm
+from bpf_lsm import libbpf, pins
+from bpf_lsm.gate import Gate
+from bpf_lsm.kernel_map import KernelMap
+
+what, last = sys.argv[1], int(sys.argv[2])
+steps = itertools.count(1)
+def cut(function):
+    def step(*arguments, **options):
+        if next(steps) == last:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return function(*arguments, **options)
+    return step
+
+OBJECT = Path(bpf_lsm.__file__).parent / "objects/menshen.bpf.o"
+gate = Gate.adopt()
+for owner, names in ((libbpf, ["call", "run"]), (KernelMap, ["update", "delete"]), (pins, ["_exchange"]),
+                     (os, ["mkdir", "rmdir", "rename", "unlink", "replace", "close"])):
+    for name in names:
+        setattr(owner, name, cut(getattr(owner, name)))
+image = Path("/root/image").read_bytes()
+if what == "swap":
+    gate.install(image)
+elif what == "upgrade":
+    gate.upgrade(OBJECT, version="next")
+while what == "forever":
+    gate.install(image)
+print(next(steps) - 1)
+"""
+
+RUN = """
+import random, signal
+kills, swaps, upgrades, cuts = json.loads(Path("/root/counts").read_text())
+Gate.load(OBJECT, version="one", capacity=65536).install(IMAGE)
+loops = [
+    subprocess.Popen(["taskset", "-c", str(cpu), sys.executable, "/root/loop.py"], stdout=subprocess.PIPE)
+    for cpu in range(os.cpu_count())
+]
+
+def hold(what, last=0):
+    command = [sys.executable, "/root/holder.py", what, str(last)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode in (0, -9), done.stderr
+    return int(done.stdout) if done.returncode == 0 else 0
+
+for _ in range(kills):
+    holder = subprocess.Popen([sys.executable, "/root/holder.py", "forever", "0"])
+    time.sleep(0.3 + 2 * random.random())
+    holder.kill()
+    holder.wait()
+gate = Gate.adopt()
+for _ in range(swaps):
+    gate.install(IMAGE)
+gate.close()
+steps = {"swap": hold("swap"), "upgrade": hold("upgrade")}
+for last in range(1, steps["swap"] + 1):
+    hold("swap", last)
+step = max(1, steps["upgrade"] // cuts)
+tried = [hold("upgrade", last) for last in range(step, steps["upgrade"] + 1, step)]
+for _ in range(upgrades):
+    hold("upgrade")
+for loop in loops:
+    loop.send_signal(signal.SIGTERM)
+counts = [[int(word) for word in loop.communicate()[0].split()] for loop in loops]
+folders = sorted(os.listdir("/sys/fs/bpf"))
+gate = Gate.adopt()
+version, generation = gate.metadata()["version"], gate.generation
+gate.off()
+answer(counts=counts, steps=steps, cut=tried.count(0), folders=folders, version=version,
+       generation=generation, after=denied())
+"""
+
+
+@pytest.fixture(scope="module")
+def found(module_guest: Guest) -> dict[str, Any]:
+    """What the loops counted, and how the gate was found afterwards."""
+    module_guest.put("/etc/guarded", "secret\n")
+    module_guest.put("/root/image", compile_documents(parse_text(POLICY), capacity=65536).image)
+    module_guest.put("/root/loop.py", LOOP)
+    module_guest.put("/root/holder.py", HOLDER)
+    module_guest.put("/root/counts", json.dumps([KILLS, SWAPS, UPGRADES, CUTS]))
+    return python(module_guest, RUN, timeout=24 * 3600 if NIGHTLY else 900)
+
+
+def test_nothing_that_is_forbidden_ever_succeeds(found: dict[str, Any]) -> None:
+    assert [succeeded for _, succeeded in found["counts"]] == [0] * len(found["counts"])
+    assert all(refused > 1000 for refused, _ in found["counts"])
+
+
+def test_every_step_of_a_swap_and_steps_of_an_upgrade_were_cut_off(found: dict[str, Any]) -> None:
+    assert found["steps"]["swap"] > 3
+    assert found["steps"]["upgrade"] > 200
+    assert found["cut"] >= min(CUTS, found["steps"]["upgrade"])
+
+
+def test_the_gate_is_whole_after_all_of_it_and_ends_without_a_trace(found: dict[str, Any]) -> None:
+    assert found["version"] == "next"
+    assert found["generation"] > SWAPS
+    assert "menshen" in found["folders"]
+    assert not found["after"]
