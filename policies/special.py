@@ -53,8 +53,7 @@ TABLE: Final[dict[Special, Covers]] = {
     Special.USERNS: _covers("new user namespaces", "userns_create"),
     Special.CHROOT: _covers("chroot", "path_chroot", "sys_chroot"),
     Special.SETID: _covers(
-        "changing the process's user and group ids, also back to one that it holds; not what exec of a set-uid "
-        "program does",
+        "changing the process's user and group ids, also back; not what exec of a set-uid program does",
         "task_fix_setuid task_fix_setgid task_fix_setgroups",
         "setuid setgid",
     ),
@@ -86,13 +85,17 @@ TABLE: Final[dict[Special, Covers]] = {
         "sys_rawio",
         total=True,
     ),
-    Special.FANOTIFY: _covers("watching whole mounts and file systems, and deciding others' accesses", "path_notify", "sys_admin"),
+    Special.FANOTIFY: _covers(
+        "watching whole mounts and file systems, and deciding others' accesses", "path_notify", "sys_admin"
+    ),
     Special.SCHEDULE_OTHERS: _covers(
         "priority, affinity, memory placement and limits of processes of another identity",
         "task_setnice task_setscheduler task_setioprio task_movememory task_setrlimit",
         "sys_nice",
     ),
-    Special.CGROUP: _covers("writing to the control group tree, making and removing groups", "file_open path_mkdir path_rmdir"),
+    Special.CGROUP: _covers(
+        "writing to the control group tree, making and removing groups", "file_open path_mkdir path_rmdir"
+    ),
     Special.USB: _covers("authorising USB devices and their interfaces", "file_open"),
 }
 

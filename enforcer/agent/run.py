@@ -15,7 +15,7 @@ from enforcer import settings as settings_file
 from enforcer import version
 from enforcer.errors import EnforcerError
 from enforcer.places import Places
-from enforcer.serving.notify import notify, watchdog_interval
+from enforcer.serving.notify import notify, store, stored, watchdog_interval
 from enforcer.serving.process import log_to_journal, reading_group
 from enforcer.settings import Settings
 
@@ -31,6 +31,8 @@ CANNOT = 91
 KERNEL_SWITCH = "menshen=off"
 CMDLINE = Path("/proc/cmdline")
 OBJECT = "objects/menshen.bpf.o"
+KEPT = "menshen-pins"
+"""What process 1 calls the mount that it keeps for us."""
 
 log = logging.getLogger("menshen")
 
@@ -117,9 +119,17 @@ def _gate(settings: Settings) -> tuple[GateLike, bool]:
     """The gate, and whether it was running already."""
     import bpf_lsm  # noqa: PLC0415
     from bpf_lsm import gate, host  # noqa: PLC0415
+    from bpf_lsm.kept import put_back  # noqa: PLC0415
 
+    kept = stored(KEPT)
+    if kept is not None and not gate.is_loaded():
+        log.critical("the pins were unmounted, which takes tampering: they are mounted again")
+        put_back(kept, gate.PIN_DIR.parent)
+        kept = None
     if gate.is_loaded():
-        return gate.Gate.adopt(), True
+        adopted = gate.Gate.adopt()
+        _keep_pins(kept)
+        return adopted, True
     host.require()
     loaded = gate.Gate.load(
         Path(bpf_lsm.__file__).parent / OBJECT,
@@ -127,7 +137,19 @@ def _gate(settings: Settings) -> tuple[GateLike, bool]:
         catalogue_size=settings.catalogue_size,
         version=version(),
     )
+    _keep_pins(kept)
     return loaded, False
+
+
+def _keep_pins(kept: int | None) -> None:
+    """Have process 1 hold the pins, so that they survive being unmounted while we are not there."""
+    from bpf_lsm.gate import PIN_DIR  # noqa: PLC0415
+    from bpf_lsm.kept import keep  # noqa: PLC0415
+
+    if kept is None:
+        kept = keep(PIN_DIR.parent)
+        store(KEPT, kept)
+    os.close(kept)
 
 
 def _serve(agent: Agent) -> None:

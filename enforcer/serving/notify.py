@@ -21,6 +21,29 @@ def notify(state: str) -> bool:
     return True
 
 
+def store(name: str, descriptor: int) -> bool:
+    """Give the service manager a descriptor to keep over our death; False if it keeps none."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address or address[0] not in "@/":
+        return False
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
+        state = f"FDSTORE=1\nFDNAME={name}".encode()
+        try:
+            channel.connect("\0" + address[1:] if address[0] == "@" else address)
+            socket.send_fds(channel, [state], [descriptor])
+        except OSError:
+            return False
+    return True
+
+
+def stored(name: str) -> int | None:
+    """The descriptor of this name that the service manager kept for us."""
+    if os.environ.get("LISTEN_PID") != str(os.getpid()):
+        return None
+    names = os.environ.get("LISTEN_FDNAMES", "").split(":")
+    return 3 + names.index(name) if name in names else None
+
+
 def watchdog_interval() -> float | None:
     """Seconds between signs of life, half of what the service manager waits; None if it waits for none."""
     limit = os.environ.get("WATCHDOG_USEC", "")

@@ -74,3 +74,19 @@ def test_the_operators_way_out_is_logged_and_ends_it(
     assert enforcing.run("echo x >>/etc/ssh/sshd_config", check=False).status == 0
     line = json.loads(enforcing.get("/var/log/menshen/audit.jsonl").splitlines()[-1])
     assert (line["action"], line["reason"]) == ("off", "the end of the test")
+
+
+def test_pins_that_are_unmounted_all_the_same_are_held_by_process_1(guest: Guest) -> None:
+    """With the guard off in the settings, in the place of a way that we do not know."""
+    guest.put("/etc/menshen/agent.yaml", "guard: false\n")
+    guest.run("menshen enrol-self --service", timeout=300)
+    guest.put("/etc/systemd/system/menshen.service.d/clock.conf", "[Service]\nWatchdogSec=0\n")
+    guest.run("systemctl daemon-reload && systemctl start menshen", timeout=600)
+    guest.put("/root/p/ssh.yaml", SSH)
+    guest.run("menshen policy apply /root/p/ssh.yaml", timeout=300)
+    guest.run("umount -l /sys/fs/bpf; systemctl kill --kill-who=main -s KILL menshen; sleep 1")
+    assert guest.run("echo x >>/etc/ssh/sshd_config", check=False).status != 0
+    guest.run("for i in $(seq 100); do menshen status && break; sleep 1; done", timeout=300)
+    assert guest.run("echo x >>/etc/ssh/sshd_config", check=False).status != 0
+    assert guest.run("ls /sys/fs/bpf/menshen").stdout.split() == ["links", "maps", "programs"]
+    assert "they are mounted again" in guest.run("journalctl -u menshen -o cat").stdout

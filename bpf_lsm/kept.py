@@ -1,0 +1,39 @@
+"""A mount of the bpffs that is nowhere in the tree: while somebody holds it the pins live, come what may."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from pathlib import Path
+from typing import Final
+
+from bpf_lsm.errors import KernelError
+
+_AT_FDCWD: Final = -100
+_OPEN_TREE: Final = 428
+_MOVE_MOUNT: Final = 429
+_OPEN_TREE_CLONE: Final = 1
+_FROM_DESCRIPTOR: Final = 4
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def keep(folder: Path) -> int:
+    """A descriptor of a clone of the mount that `folder` is on."""
+    return _call(
+        f"cannot clone the mount of {folder}",
+        _OPEN_TREE, _AT_FDCWD, os.fsencode(folder), _OPEN_TREE_CLONE | os.O_CLOEXEC,
+    )  # fmt: skip
+
+
+def put_back(kept: int, folder: Path) -> None:
+    """Mount at `folder` what keep() gave."""
+    _call(f"cannot mount {folder}", _MOVE_MOUNT, kept, b"", _AT_FDCWD, os.fsencode(folder), _FROM_DESCRIPTOR)
+
+
+def _call(what: str, number: int, *arguments: int | bytes) -> int:
+    words = [ctypes.c_char_p(one) if isinstance(one, bytes) else ctypes.c_long(one) for one in arguments]
+    result: int = _libc.syscall(ctypes.c_long(number), *words)
+    if result < 0:
+        raise KernelError(what, ctypes.get_errno())
+    return result
