@@ -34,6 +34,7 @@ UNTRIED = {Special.USB}
 
 NATURAL = {
     "module": {"ENOEXEC"},
+    "ptrace by process_vm_readv": {"EFAULT"},
     "bpf": {"ENOENT"},
     "swap": {"ENOENT"},
     "vsock": {"EAFNOSUPPORT", "ENODEV"},
