@@ -1,4 +1,4 @@
-"""Attempts: shell commands of root. $P is the agent's process, $U its control group, `call` is calls.py."""
+"""Attempts: shell commands of root. $P is the agent's process, $U its control group, $F its unit; call: calls.py."""
 
 from __future__ import annotations
 
@@ -116,15 +116,15 @@ HELD: Final[dict[str, str]] = {
     "replace the environment": "mv /opt/menshen /opt/former",
     "replace its parent": "mv /opt /former",
     "mount over the environment": "mount -t tmpfs none /opt/menshen",
-    "alter the unit": f"echo >>{UNIT}",
-    "remove the unit": f"rm {UNIT}",
+    "alter the unit": "echo >>$F",
+    "remove the unit": "rm $F",
     "mask the unit": "systemctl mask --runtime menshen",
     "add a drop-in": f"mkdir -p {UNIT}.d; echo '[Service]' >{UNIT}.d/x.conf",
     "add a drop-in for this boot": "mkdir -p /run/systemd/system/menshen.service.d",
-    "have process 1 add a drop-in": "systemctl set-property --runtime menshen MemoryMax=1M",
+    "have process 1 add a drop-in": "systemctl set-property --runtime menshen CPUWeight=1",
     "add a drop-in for all services": "mkdir -p /etc/systemd/system/service.d",
-    "mount over the unit": f"mount --bind /dev/null {UNIT}",
-    "link to the unit": f"ln {UNIT} /etc/systemd/system/mine",
+    "mount over the unit": "mount --bind /dev/null $F",
+    "link to the unit": "ln $F /etc/systemd/system/mine",
     "alter the catalogue": "echo >>/var/lib/menshen/catalogue",
     "alter a policy": "echo >>/etc/menshen/policies/ssh.yaml",
     "add a trust root": "touch /etc/menshen/trust/mine.yaml",

@@ -13,9 +13,19 @@ PROBE = Path("/etc/ssh/sshd_config")
 PATIENCE = 6.0
 
 
-def main_pid() -> str:
-    command = ["systemctl", "show", "-p", "MainPID", "--value", "menshen"]
+def unit(field: str) -> str:
+    """What process 1 says of the agent's unit."""
+    command = ["systemctl", "show", "-p", field, "--value", "menshen"]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def main_pid() -> str:
+    """Of the agent; waits until there is one."""
+    for _ in range(60):
+        if (found := unit("MainPID")) != "0":
+            return found
+        time.sleep(0.5)
+    raise RuntimeError("the agent is gone")
 
 
 def is_held() -> bool:
