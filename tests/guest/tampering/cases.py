@@ -1,4 +1,4 @@
-"""Attempts: shell commands of root. $P is the agent's process, $U its control group, $F its unit; call: calls.py."""
+"""Shell commands of root. $P is the agent, $U its control group, $F its unit; `call` is calls.py."""
 
 from __future__ import annotations
 
