@@ -13,11 +13,13 @@ from typing import Any
 import grpc
 import pytest
 
+from bpf_lsm.layout import NO_RIGHT, Operation
 from enforcer.api import menshen_pb2 as pb
 from enforcer.api import menshen_pb2_grpc as pb_grpc
 from enforcer.events import Event, as_line, from_line
 from enforcer.output import compact
 from enforcer.wire import event_message, event_of
+from policies.image import Special
 from tests.unit.enforcer.conftest import Host
 from tests.unit.enforcer.fakes import record
 
@@ -48,6 +50,14 @@ def test_a_denial_is_one_line_with_its_rule_and_place(denying: Host) -> None:
     shown = denying.menshen("events", "--kind", "denial")
     line = r"DENY  payments/api open write /etc/ssh/sshd_config  rule sshd-config \(ssh.yaml:9\)  #\d+\n"
     assert re.fullmatch(r"\d\d:\d\d:\d\d " + line, shown.output)
+
+
+def test_a_missing_special_word_is_named_whatever_else_the_record_says(denying: Host) -> None:
+    """Of a mount the record has the flags, of a change of ids the new one; the word is in `class`."""
+    fields = {"operation": Operation.MOUNT, "right": NO_RIGHT, "class": Special.MOUNT, "detail": 0x1000}
+    deny(denying, record(b"", **fields), record(b"", **fields | {"operation": Operation.GUARD, "detail": 30}))
+    words = [event.detail_words for event in denying.agent.feed.old(lambda _: True, last=2)]
+    assert words == ["mount", "kill"]
 
 
 def test_json_lines_are_those_of_the_log(denying: Host) -> None:

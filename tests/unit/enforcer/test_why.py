@@ -108,6 +108,10 @@ def test_the_advice_for_a_unix_socket_allows_it(name: str) -> None:
         ({"operation": "socket", "detail": 2 << 16 | 3}, Special.RAW_SOCKET),
         ({"operation": "socket", "detail": 17 << 16 | 2}, Special.PACKET_SOCKET),
         ({"operation": "mount"}, Special.MOUNT),
+        ({"operation": "namespaces"}, Special.NAMESPACES),
+        ({"operation": "mknod", "detail_words": "mknod"}, Special.MKNOD),
+        ({"operation": "raw-device"}, Special.RAW_DEVICE),
+        ({"operation": "setid", "detail": 1000}, Special.SETID),
     ],
 )
 def test_the_advice_for_a_special_right_allows_it(fields: dict[str, Any], special: Special) -> None:
