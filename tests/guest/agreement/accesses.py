@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from bpf_lsm.layout import Operation
-from policies.image import Right
+from policies.image import Right, Special
 from tests.guest.agreement import world
 from tests.guest.agreement.judge import Effect, Question, Step, View, label
 from tests.guest.agreement.script import Argument, Got, Script
@@ -184,6 +184,8 @@ def make_node(scene: Scene, actor: int, at: Reach, kind: str) -> None:
             case "file":
                 yield Step(operations.create(name), Operation.CREATE, path)
             case _:
+                if kind == "device":
+                    yield Step(operations.special(Special.MKNOD), Operation.MKNOD, None, errno.EPERM)
                 yield Step(operations.create(name), Operation.MKNOD, path)
 
     calls = {
