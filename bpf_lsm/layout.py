@@ -140,6 +140,7 @@ class Counter(enum.IntEnum):
     ALIASES_FULL = 9
     UNTRUSTED_FS = 10
     GUARD = 11
+    SEQUENCES_FULL = 12
 
 
 class LabelFlag(enum.IntFlag):

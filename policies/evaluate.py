@@ -67,6 +67,7 @@ class Evaluator:
         self.header = header = found.header
         self.rows, self.cells, self.grid = found.rows, found.cells, found.grid
         self.identities, self.targets = found.identities, found.targets
+        self.sequences, self.slots = found.sequences, found.slots
         self._owner: list[int] = found.entries["owner"].tolist()
         self._next: list[int] = found.entries["next"].tolist()
         self.start = int(header["start"])

@@ -77,6 +77,8 @@ def _reason(rule: RuleEntry, verdict: Verdict) -> str:
         return f"protection {rule.owner} keeps it for others ({where})"
     if rule.kind in ("special", "capabilities", "jit"):
         return f"it is not in {rule.kind} of policy {rule.owner} ({where})"
+    if rule.kind == "sequence":
+        return f"it would be the last step of sequence {rule.owner} ({where})"
     return f"policy {rule.owner} denies it ({where})"
 
 
@@ -85,6 +87,8 @@ def _advice(rule: RuleEntry, verdict: Verdict, what: str, subject: str) -> str:
         return ""
     if rule.kind == "protection":
         return f"add {{identity: {subject}}} to only of protection {rule.owner}, if {subject} is to do this"
+    if rule.kind == "sequence":
+        return f"if this was no attack: menshen certify --revoke {rule.owner} --reason WHY"
     if rule.kind == "builtin":
         if verdict.rule == Builtin.UNIDENTIFIED_PROGRAM:
             return (

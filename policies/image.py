@@ -139,7 +139,10 @@ HEADER: Final = np.dtype(
         ("off_meta", "<u4"),
         ("meta_size", "<u4"),
         ("flags", "<u4"),
-        ("reserved", "u1", (16,)),
+        ("off_sequences", "<u4"),
+        ("off_slots", "<u4"),
+        ("sequence_rights", "<u4"),
+        ("reserved", "<u4"),
     ]
 )
 
@@ -178,5 +181,47 @@ CELL: Final = np.dtype(
         ("padding", "u1", (8,)),
     ]
 )
+
+MAX_SEQUENCES: Final = 16
+MAX_SLOTS: Final = 64
+"""Steps of all sequences that block."""
+MAX_STEPS: Final = 8
+MAX_COUNT: Final = 8
+
+
+class StepFlag(enum.IntFlag):
+    """Flags of a step."""
+
+    ABSENT = 1
+    """Ends the wait for its step."""
+    DISTINCT = 2
+    """Different ports are counted."""
+
+
+STEP: Final = np.dtype(
+    [
+        ("within", "<u8"),
+        ("next_within", "<u8"),
+        ("sequence", "u1"),
+        ("step", "u1"),
+        ("count", "u1"),
+        ("flags", "u1"),
+        ("reserved", "<u4"),
+    ]
+)
+
+SEQUENCE: Final = np.dtype([("id", "<u8"), ("within", "<u8"), ("rule", "<u4"), ("n_steps", "<u4")])
+
+SEQUENCES: Final = np.dtype(
+    [
+        ("n_sequences", "<u4"),
+        ("n_slots", "<u4"),
+        ("unidentified", "<u8"),
+        ("by_right", "<u8", (16,)),
+        ("steps", STEP, (MAX_SLOTS,)),
+        ("sequences", SEQUENCE, (MAX_SEQUENCES,)),
+    ]
+)
+"""Of an image with sequences that block. A slot is a step; `by_right`, `unidentified` are sets of slots."""
 
 ENTRY: Final = np.dtype([("owner", "<u4"), ("next", "<u4")])

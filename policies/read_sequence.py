@@ -8,16 +8,15 @@ from typing import Final
 from policies import durations, endpoint, nodes, pattern
 from policies.endpoint import EndpointPattern
 from policies.errors import Place
+from policies.image import MAX_COUNT, MAX_STEPS
 from policies.model import Word
 from policies.nodes import Mapping, Scalar
 from policies.sequence import Action, Captured, KernelForm, Key, Kind, Sequence, Step, Value, kind
 from policies.shape import Shape, resolve
 from policies.suggest import suggestion
 
-KERNEL_STEPS: Final = 8
-KERNEL_COUNT: Final = 8
 KERNEL_DISTINCT: Final = ("port",)
-"""What the kernel's automaton has room for (bpf_lsm/src/image.h)."""
+"""What the kernel can count by."""
 
 _CAPTURE_FIRST: Final = "remember it in an earlier step: capture: {%s: path}"
 
@@ -206,9 +205,9 @@ class SequenceReader:
                 "a sequence that blocks is joined by session",
                 "write key: session, or mode: alert",
             )
-        if len(sequence.steps) > KERNEL_STEPS:
+        if len(sequence.steps) > MAX_STEPS:
             hint = "join steps, or write mode: alert"
-            self._fault(spec, "steps", f"a sequence that blocks has at most {KERNEL_STEPS} steps", hint)
+            self._fault(spec, "steps", f"a sequence that blocks has at most {MAX_STEPS} steps", hint)
         for step, node in zip(sequence.steps, items, strict=True):
             if step.kernel is None:
                 hint = "add kernel: {operation: execute, paths: [...]}, or write mode: alert"
@@ -225,9 +224,9 @@ class SequenceReader:
             if step.distinct and step.distinct not in KERNEL_DISTINCT:
                 hint = f"count by {' or '.join(KERNEL_DISTINCT)}, or write mode: alert"
                 self._fault(node, "distinct", f"the kernel cannot count by {step.distinct}", hint)
-            if step.count > KERNEL_COUNT:
+            if step.count > MAX_COUNT:
                 self._fault(
-                    node, "count", f"the kernel counts to {KERNEL_COUNT} at most", "or write mode: alert"
+                    node, "count", f"the kernel counts to {MAX_COUNT} at most", "or write mode: alert"
                 )
 
     def _fault(self, node: Mapping, key: str, message: str, hint: str) -> None:

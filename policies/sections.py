@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -15,8 +15,13 @@ from policies.image import (
     HEADER,
     IDENTITY,
     MAGIC,
+    MAX_COUNT,
+    MAX_SEQUENCES,
+    MAX_SLOTS,
+    MAX_STEPS,
     ROW,
     ROW_FIRST,
+    SEQUENCES,
     STATE_SINK,
     SYM_CLASS,
     SYM_DEFAULT,
@@ -43,6 +48,9 @@ class Sections:
     grid: Any
     entries: Any
     meta: bytes
+    sequences: Any
+    """The sequences that block, as one element or none; `slots` are their steps by class, as bits."""
+    slots: Any
 
 
 def read(image: bytes) -> Sections:
@@ -61,13 +69,13 @@ def read(image: bytes) -> Sections:
         grid=_section(image, np.dtype("<u2"), header["off_grid"], n_rows * n_classes),
         entries=np.frombuffer(image, dtype=ENTRY, count=int(header["off_meta"]) // _ALIGNMENT),
         meta=image[int(header["off_meta"]) : meta_end],
+        sequences=_section(image, SEQUENCES, header["off_sequences"], bool(header["off_sequences"])),
+        slots=_section(image, np.dtype("<u8"), header["off_slots"], bool(header["off_slots"]) * n_classes),
     )
     _check_numbers(found)
     _check_automaton(found)
-    return Sections(
-        header, found.rows, found.cells, found.identities, found.targets,
-        found.grid.reshape(n_rows, n_classes), found.entries, found.meta,
-    )  # fmt: skip
+    _check_sequences(found)
+    return replace(found, grid=found.grid.reshape(n_rows, n_classes))
 
 
 def content_hash(image: bytes) -> bytes:
@@ -109,6 +117,28 @@ def _check_numbers(found: Sections) -> None:
     ends = found.rows["targets"].astype(np.int64) + found.rows["n_targets"]
     if _largest(ends) > len(found.targets):
         raise _damaged("a target is named that is not there")
+
+
+def _check_sequences(found: Sections) -> None:
+    """Steps are of sequences that are there, and within what the kernel has room for."""
+    if len(found.sequences) != bool(len(found.slots)):
+        raise _damaged("it has steps without sequences")
+    for each in found.sequences:
+        n_sequences, n_slots = int(each["n_sequences"]), int(each["n_slots"])
+        if not 0 < n_sequences <= MAX_SEQUENCES or not 0 < n_slots <= MAX_SLOTS:
+            raise _damaged("it has no sequences or too many")
+        steps, sequences = each["steps"][:n_slots], each["sequences"][:n_sequences]
+        if _largest(steps["sequence"]) >= n_sequences or _largest(sequences["n_steps"]) > MAX_STEPS:
+            raise _damaged("a step is of no sequence")
+        if (
+            np.any(steps["step"] >= sequences["n_steps"][steps["sequence"]])
+            or _largest(steps["count"]) > MAX_COUNT
+        ):
+            raise _damaged("a step is out of its sequence")
+        if _largest(sequences["rule"]) >= int(found.header["n_rules"]):
+            raise _damaged("a rule is named that is not there")
+        if n_slots < MAX_SLOTS and np.any(found.slots >> np.uint64(n_slots)):
+            raise _damaged("a step is named that is not there")
 
 
 def _check_automaton(found: Sections) -> None:

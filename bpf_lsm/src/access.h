@@ -3,7 +3,7 @@
 #ifndef MENSHEN_ACCESS_H
 #define MENSHEN_ACCESS_H
 
-#include "verdict.h"
+#include "sequence.h"
 
 #define FMODE_CREATED 0x100000
 
@@ -119,6 +119,17 @@ static __always_inline int conclude(struct request *request, struct dentry *dent
 	return (verdict >> 24) & 1;
 }
 
+/* What the sequences say to an access that the tables do not deny. */
+static __always_inline __u64 judge_sequences(struct request *request, __u64 verdict)
+{
+	if (!(request->want & request->image->sequence_rights) || verdict >> 24 & 1)
+		return verdict;
+	return stricter(verdict,
+			follow_sequences(request->image, request->switches, request->want, request->class,
+					 request->attempt.endpoint),
+			request->switches);
+}
+
 static __always_inline int check_object(struct request *request, struct dentry *dentry, struct inode *inode,
 					struct inode *directory, bool trusted)
 {
@@ -132,6 +143,7 @@ static __always_inline int check_object(struct request *request, struct dentry *
 		verdict = judge_class(request->image, &request->subject, request->class, request->flags, request->want);
 		if (inode && !one_name(inode))
 			verdict = stricter(verdict, judge_alias(request, inode), request->switches);
+		verdict = judge_sequences(request, verdict);
 	} else if (rule != RULE_NO_PATH || request->want & (BIT(RIGHT_EXECUTE) | BIT(RIGHT_MAP_EXEC))) {
 		/* memfd, pipes, shared memory: data may pass, programs may not. */
 		verdict = judge_builtin(&request->subject, rule, lowest_bit(request->want));

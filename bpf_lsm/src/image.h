@@ -5,7 +5,8 @@
  * The layout is written by policies/image.py; tests/unit/test_layout.py compares both through BTF.
  * Everything is little endian. Offsets are bytes from the start of the image.
  *
- *   header | rows | targets | identities | cells | grid (u16) | automaton (8-byte entries) | meta (JSON, not read here)
+ *   header | rows | targets | identities | cells | sequences | slots (u64) | grid (u16) | automaton (8-byte entries) |
+ *   meta (JSON, not read here)
  *
  * The automaton is a comb vector. A state is the index of its first 8-byte entry, counted from the start of
  * the image. The entry for symbol x of state s is entry[s + x]; it belongs to s only if its owner is s,
@@ -94,7 +95,10 @@ struct image_header {
 	__u32 off_meta;
 	__u32 meta_size;
 	__u32 flags;
-	__u8 reserved[16];
+	__u32 off_sequences; /* 0: no sequence blocks, and there are no slots */
+	__u32 off_slots; /* for each class the steps that it concerns, a bit each */
+	__u32 sequence_rights; /* rights that some step is about */
+	__u32 reserved;
 };
 
 struct image_row {
@@ -137,6 +141,43 @@ struct image_cell {
 	__u32 reserved;
 	__u32 rule[16]; /* by right: the rule that allowed or denied it */
 	__u8 padding[8];
+};
+
+/* Sequences that block: sequence.h. A slot is one step; of one sequence the last step has the lowest. */
+#define MAX_SEQUENCES 16
+#define MAX_SLOTS 64
+#define MAX_STEPS 8
+#define MAX_COUNT 8
+
+enum step_flag {
+	STEP_ABSENT = 1 << 0, /* ends the wait for its step */
+	STEP_DISTINCT = 1 << 1, /* different ports are counted */
+};
+
+struct image_step {
+	__u64 within; /* nanoseconds; of a first step that counts */
+	__u64 next_within; /* of the step after this one */
+	__u8 sequence;
+	__u8 step;
+	__u8 count;
+	__u8 flags; /* enum step_flag */
+	__u32 reserved;
+};
+
+struct image_sequence {
+	__u64 id;
+	__u64 within;
+	__u32 rule;
+	__u32 n_steps;
+};
+
+struct image_sequences {
+	__u32 n_sequences;
+	__u32 n_slots;
+	__u64 unidentified; /* slots that are only for tasks without an identity */
+	__u64 by_right[16]; /* slots that are about this right */
+	struct image_step steps[MAX_SLOTS];
+	struct image_sequence sequences[MAX_SEQUENCES];
 };
 
 /* Closed list of semantics.md 9; policies/schema carries the words. */

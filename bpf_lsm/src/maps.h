@@ -235,6 +235,7 @@ enum counter {
 	COUNT_ALIASES_FULL, /* links refused because the table was full */
 	COUNT_UNTRUSTED_FS, /* programs on a file system whose content can change behind our back */
 	COUNT_GUARD, /* attempts on Menshen itself */
+	COUNT_SEQUENCES_FULL, /* sequences that began and are not followed: no room */
 	COUNT_COUNT,
 };
 

@@ -137,9 +137,11 @@ static __always_inline __u32 endpoint_class(const struct image_header *image, co
 
 static __noinline int judge_endpoint(struct request *request, const struct endpoint *endpoint)
 {
-	return conclude(request, NULL,
-			judge_class(request->image, &request->subject, endpoint_class(request->image, endpoint), 0,
-				    request->want));
+	__u64 verdict;
+
+	request->class = endpoint_class(request->image, endpoint);
+	verdict = judge_class(request->image, &request->subject, request->class, 0, request->want);
+	return conclude(request, NULL, judge_sequences(request, verdict));
 }
 
 /* Inlined: a pointer to the stack can only be stored by the function whose stack it is. */

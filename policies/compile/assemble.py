@@ -71,6 +71,10 @@ class Tables:
     targets: npt.NDArray[np.void]
     identities: npt.NDArray[np.void]
     cells: npt.NDArray[np.void]
+    sequences: npt.NDArray[np.void]
+    slots: npt.NDArray[np.uint64]
+    """The last two are empty if no sequence blocks."""
+    sequence_rights: int
     grid: npt.NDArray[np.uint16]
 
 
@@ -82,18 +86,27 @@ class Offsets:
     targets: int
     identities: int
     cells: int
+    sequences: int
+    slots: int
     grid: int
     automaton: int
 
 
 def offsets(tables: Tables) -> Offsets:
     """The sections one behind the other, aligned."""
-    sections = (tables.rows, tables.targets, tables.identities, tables.cells, tables.grid)
+    sections = (
+        tables.rows,
+        tables.targets,
+        tables.identities,
+        tables.cells,
+        tables.sequences,
+        tables.slots,
+        tables.grid,
+    )
     ends = [FIRST_OFFSET]
     for section in sections:
         ends.append(_aligned(ends[-1] + section.nbytes))
-    rows, targets, identities, cells, grid, automaton = ends
-    return Offsets(rows, targets, identities, cells, grid, automaton)
+    return Offsets(*ends)
 
 
 def _aligned(offset: int) -> int:
@@ -181,6 +194,9 @@ def assemble(
         "off_targets": at.targets,
         "off_meta": off_meta,
         "meta_size": len(meta),
+        "off_sequences": at.sequences if len(tables.sequences) else 0,
+        "off_slots": at.slots if len(tables.sequences) else 0,
+        "sequence_rights": tables.sequence_rights,
     }
     for field, value in values.items():
         header[field] = value
@@ -189,6 +205,8 @@ def assemble(
         (at.targets, tables.targets),
         (at.identities, tables.identities),
         (at.cells, tables.cells),
+        (at.sequences, tables.sequences),
+        (at.slots, tables.slots),
         (at.grid, tables.grid),
         (at.automaton, entries),
     ):

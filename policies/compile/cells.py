@@ -132,11 +132,15 @@ class Cells:
 
 
 class Columns:
-    """Distinct columns, numbered by first use: the object classes."""
+    """Distinct columns, numbered by first use: the object classes.
+
+    A column has a cell for each row, and last the number of a set of steps of sequences (`steps`).
+    """
 
     def __init__(self, cells: Cells) -> None:
         self.cells = cells
         self.columns: list[Column] = []
+        self._steps: dict[int, int] = {}
         self._numbers: dict[bytes, int] = {}
         self._combined: dict[tuple[int, int], int] = {}
 
@@ -161,11 +165,21 @@ class Columns:
         if found is None:
             one, other = self.columns[pair[0]], self.columns[pair[1]]
             column = one.copy()
-            for at in np.flatnonzero(one != other).tolist():
+            column[-1] = self.steps(0)  # what is below a directory is no step of anything
+            for at in np.flatnonzero(one[:-1] != other[:-1]).tolist():
                 column[at] = self.cells.combine(int(one[at]), int(other[at]))
             found = self._combined[pair] = self.number(column)
         return found
 
+    def steps(self, slots: int) -> int:
+        """The number of a set of steps, given as bits."""
+        return self._steps.setdefault(slots, len(self._steps))
+
     def grid(self) -> npt.NDArray[np.uint16]:
         """Rows by classes, as the image holds them."""
-        return np.stack(self.columns, axis=1).astype("<u2")
+        return np.stack(self.columns, axis=1)[:-1].astype("<u2")
+
+    def slots(self) -> npt.NDArray[np.uint64]:
+        """By class: the steps that it concerns, as bits."""
+        sets = np.array(list(self._steps), dtype="<u8")
+        return sets[[int(column[-1]) for column in self.columns]]

@@ -10,6 +10,7 @@ from policies.compile.cells import Cells, Column, Columns
 from policies.compile.decide import GuardMatch, Match, decide
 from policies.compile.nfa import LISTING
 from policies.compile.plan import Glob, Guard, Plan, Unit
+from policies.compile.sequences import Slot
 
 
 class Classes:
@@ -28,8 +29,14 @@ class Classes:
         for guard in plan.guards:
             for glob in guard.globs:
                 self.guards[numbers[glob]].append(guard)
+        self.slots = [0] * len(globs)
+        """By glob: the steps of sequences, as bits."""
+        for slot in plan.blocking.slots:
+            for glob in slot.globs:
+                self.slots[numbers[glob]] |= 1 << slot.number
         self.base_rows = [number for number, row in enumerate(plan.rows) if row.base]
-        self.empty: Column = np.array([decide(self.cells, row, (), ()) for row in plan.rows], dtype=np.int32)
+        cells = [decide(self.cells, row, (), ()) for row in plan.rows]
+        self.empty: Column = np.array([*cells, self.columns.steps(0)], dtype=np.int32)
         self._known: dict[tuple[int, ...], int] = {(): self.columns.number(self.empty)}
         self._decided: dict[tuple[object, ...], int] = {}
 
@@ -49,6 +56,11 @@ class Classes:
         column = self.empty.copy()
         for number in range(len(self.plan.rows)) if guards else by_row:
             column[number] = self._cell(number, by_row.get(number, []), guards)
+        steps = 0
+        for accept in accepts:
+            if accept & 1 != LISTING:
+                steps |= self.slots[accept >> 1]
+        column[-1] = self.columns.steps(steps)
         return column
 
     def _cell(self, number: int, matches: list[Match], guards: list[GuardMatch]) -> int:
@@ -85,7 +97,7 @@ class Classes:
 def globs_of(plan: Plan) -> list[Glob]:
     """Every distinct pattern, in the order of the rules."""
     found: dict[Glob, None] = {}
-    rules: Iterable[Unit | Guard] = (*plan.guards, *plan.units)
+    rules: Iterable[Unit | Guard | Slot] = (*plan.guards, *plan.units, *plan.blocking.slots)
     for rule in rules:
         for glob in rule.globs:
             found.setdefault(glob)

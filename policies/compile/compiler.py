@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from policies.collector import paused
-from policies.compile import assemble, comb, plan
+from policies.compile import assemble, comb, plan, sequences
 from policies.compile.assemble import Tables
 from policies.compile.cells import ALL_RIGHTS
 from policies.compile.classes import Classes, globs_of
@@ -19,7 +19,7 @@ from policies.compile.nfa import Nfa
 from policies.compile.plan import Glob, Guard, Plan, Unit
 from policies.compile.subtree import subtrees
 from policies.errors import NOWHERE, Place, PolicyError, PolicyErrors
-from policies.image import ENTRY, HEADER, MAX_CELLS
+from policies.image import ENTRY, HEADER, MAX_CELLS, SEQUENCES
 from policies.meta import Meta, RuleEntry, encode
 from policies.model import Documents, Policy, Protection
 from policies.parse import base_rules, clashes
@@ -129,9 +129,9 @@ class _Compilation:
 
     def _place_of(self, glob: int) -> Place:
         users: list[Guard | Unit] = [*self.plan.guards, *self.plan.units]
-        return next(
-            (self.plan.rules[each.number].place for each in users if self.globs[glob] in each.globs), NOWHERE
-        )
+        places = [(each.globs, self.plan.rules[each.number].place) for each in users]
+        places += [(slot.globs, slot.form.place) for slot in self.plan.blocking.slots]
+        return next((place for globs, place in places if self.globs[glob] in globs), NOWHERE)
 
     def _protected(self) -> tuple[int, ...]:
         rules: list[Guard | Unit] = [*self.plan.guards, *self.plan.units]
@@ -144,7 +144,14 @@ class _Compilation:
         missing = ~cells["allow"] & np.uint32(ALL_RIGHTS)
         watch = np.bitwise_or.reduce(missing[grid], axis=1)
         rows, targets = assemble.row_table(self.plan, watch)
-        return Tables(rows, targets, assemble.identity_table(self.plan), cells, grid)
+        blocking = self.plan.blocking
+        if blocking.sequences:
+            steps = sequences.table(blocking, self.plan.sequence_rules, plan.RIGHTS_OF)
+            slots = self.classes.columns.slots()
+        else:
+            steps, slots = np.zeros(0, SEQUENCES), np.zeros(0, "<u8")
+        asked = sequences.rights(blocking, plan.RIGHTS_OF)
+        return Tables(rows, targets, assemble.identity_table(self.plan), cells, steps, slots, asked, grid)
 
     def _check_tables(self, n_states: int) -> None:
         """Refuse what cannot fit before it is built."""

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
+from policies.compile import sequences
+from policies.compile.sequences import Blocking
 from policies.endpoint import EndpointPattern
 from policies.errors import Place, PolicyError, PolicyErrors
 from policies.image import ROW_FIRST, ROW_UNIDENTIFIED, Right
@@ -101,6 +103,8 @@ class Plan:
     rules: list[RuleEntry] = field(default_factory=list)
     units: list[Unit] = field(default_factory=list)
     guards: list[Guard] = field(default_factory=list)
+    blocking: Blocking = field(default_factory=lambda: Blocking((), ()))
+    sequence_rules: tuple[int, ...] = ()
 
 
 def make(documents: Documents, base: tuple[FileRule, ...]) -> Plan:
@@ -114,6 +118,8 @@ def make(documents: Documents, base: tuple[FileRule, ...]) -> Plan:
     for rule in base if any(row.base for row in plan.rows) else ():
         number = _number(plan, RuleEntry("base", "base", rule.place))
         plan.units.append(_unit(rule, number, None, enforced=False))
+    plan.blocking = sequences.blocking(documents.sequences)
+    plan.sequence_rules = tuple(_number(plan, sequences.rule_entry(each)) for each in plan.blocking.sequences)
     if len(plan.rules) > MAX_RULES:
         largest = max(documents.policies, key=lambda policy: len(policy.rules))
         message = f"too many rules for the tables: {len(plan.rules)}, at most {MAX_RULES}"

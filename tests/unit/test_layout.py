@@ -20,6 +20,9 @@ IMAGE_STRUCTS = {
     "image_target": image.TARGET,
     "image_identity": image.IDENTITY,
     "image_cell": image.CELL,
+    "image_step": image.STEP,
+    "image_sequence": image.SEQUENCE,
+    "image_sequences": image.SEQUENCES,
 }
 WATCH_STRUCTS = collection.STRUCTS | {
     "observation": observation.OBSERVATION,
@@ -37,6 +40,7 @@ ENUMS: dict[str, tuple[type[enum.IntEnum] | type[enum.IntFlag], str, set[str]]] 
     "right": (image.Right, "RIGHT_", {"RIGHT_COUNT"}),
     "builtin_rule": (image.Builtin, "RULE_", {"RULE_BUILTIN_COUNT"}),
     "row_flag": (image.RowFlag, "ROW_", set()),
+    "step_flag": (image.StepFlag, "STEP_", set()),
     "special": (image.Special, "SPECIAL_", {"SPECIAL_COUNT"}),
     "observation_type": (observation.Type, "WATCH_", set()),
     "observation_flag": (observation.Flag, "WATCH_", set()),
@@ -61,6 +65,10 @@ CONSTANTS = {
     "READ_WORDS": collection.READ_WORDS,
     "EXE_KEY_BYTES": collection.EXE_KEY_BYTES,
     "WATCH_TYPES": collection.TYPES,
+    "MAX_SEQUENCES": image.MAX_SEQUENCES,
+    "MAX_SLOTS": image.MAX_SLOTS,
+    "MAX_STEPS": image.MAX_STEPS,
+    "MAX_COUNT": image.MAX_COUNT,
 }
 
 

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * Sequences that block: what a session has done so far, advanced by the hooks, so that the last step is denied before
+ * it happens. policies/follow.py does the same, and says what the state means.
+ *
+ * An access is a step of a sequence by its right and its object class. Where no sequence blocks nothing here runs.
+ */
+#ifndef MENSHEN_SEQUENCE_H
+#define MENSHEN_SEQUENCE_H
+
+#include "verdict.h"
+
+struct progress_key {
+	__u64 session;
+	__u64 sequence; /* id: it stays when the image is swapped */
+};
+
+/* For one step: when the sequence began (0: it has not come here), until when, and which ports so far. */
+struct wait {
+	__u64 start;
+	__u64 until;
+	__u16 ports[MAX_COUNT];
+	__u32 count;
+	__u32 reserved;
+};
+
+struct progress {
+	struct wait waits[MAX_STEPS];
+};
+
+/* How far sessions have come. Swept by the agent; full: what would begin is not followed, and counted. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct progress_key);
+	__type(value, struct progress);
+} progress SEC(".maps");
+
+/* Session -> when records of it were lost last: what began before then is told and not denied. Written by the agent. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u64);
+	__type(value, __u64);
+} session_gaps SEC(".maps");
+
+/* Ids of sequences that do not block any more, whatever the image says. Written by the agent, which holds the reasons. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1024);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u64);
+	__type(value, __u64);
+} revoked SEC(".maps");
+
+static const struct progress no_progress;
+
+struct follow {
+	const struct image_header *image;
+	struct control *switches;
+	__u64 slots;
+	__u64 session;
+	__u64 now;
+	__u64 verdict;
+	__u32 right;
+	__u32 class;
+	__u32 port;
+};
+
+static __always_inline __u64 least(__u64 one, __u64 other)
+{
+	return one < other ? one : other;
+}
+
+static __always_inline bool has_port(const struct wait *wait, __u32 port)
+{
+	bool found = false;
+
+#pragma unroll
+	for (__u32 i = 0; i < MAX_COUNT; i++)
+		found |= i < wait->count && wait->ports[i] == port;
+	return found;
+}
+
+/* The last step is about to happen. A verdict: denied, or only told. */
+static __always_inline __u64 judge_whole(struct follow *follow, const struct image_sequence *sequence, __u64 start)
+{
+	__u64 session = follow->session, id = sequence->id;
+	__u64 *gap = bpf_map_lookup_elem(&session_gaps, &session);
+	bool enforced = !(gap && *gap >= start) && !bpf_map_lookup_elem(&revoked, &id);
+
+	return pack_verdict(sequence->rule, follow->right, enforced, follow->class);
+}
+
+/* One step of one sequence. */
+static long follow_step(__u32 i, struct follow *follow)
+{
+	const struct image_header *image = follow->image;
+	const struct image_sequence *sequence;
+	const struct image_step *step;
+	struct progress_key key = {};
+	struct progress *state;
+	struct wait *wait, *following;
+	__u64 now = follow->now, start, verdict = 0;
+	__u32 low = follow->slots, slot, at, needed, most, so_far;
+	bool seen, is_last;
+
+	if (!follow->slots)
+		return 1;
+	slot = low ? lowest_bit(low) : 32 + lowest_bit(follow->slots >> 32);
+	follow->slots &= follow->slots - 1;
+	step = image_at(image, image->off_sequences + __builtin_offsetof(struct image_sequences, steps) +
+				       slot * sizeof(struct image_step));
+	sequence = image_at(image, image->off_sequences + __builtin_offsetof(struct image_sequences, sequences) +
+					   step->sequence * sizeof(struct image_sequence));
+	key.session = follow->session;
+	key.sequence = sequence->id;
+	at = step->step & (MAX_STEPS - 1);
+	state = bpf_map_lookup_elem(&progress, &key);
+	if (step->flags & STEP_ABSENT) {
+		if (state)
+			state->waits[at].start = 0;
+		return 0;
+	}
+	if (!state) {
+		if (at)
+			return 0;
+		bpf_map_update_elem(&progress, &key, &no_progress, BPF_NOEXIST);
+		state = bpf_map_lookup_elem(&progress, &key);
+		if (!state) {
+			count(COUNT_SEQUENCES_FULL);
+			return 0;
+		}
+	}
+	wait = &state->waits[at];
+	if (!wait->start || now > wait->until) {
+		wait->count = 0;
+		if (at) {
+			wait->start = 0;
+			return 0;
+		}
+		wait->start = now;
+		wait->until = now + least(sequence->within, step->within);
+	}
+	start = wait->start;
+	needed = step->count - 1;
+	most = needed;
+	seen = false;
+	if (step->flags & STEP_DISTINCT) {
+		seen = has_port(wait, follow->port);
+		most++;
+	}
+	is_last = at + 1 == sequence->n_steps;
+	so_far = wait->count;
+	if (is_last && so_far - seen >= needed)
+		verdict = judge_whole(follow, sequence, start);
+	if (!(verdict >> 24 & 1) && !seen && so_far < most) {
+		wait->ports[so_far & (MAX_COUNT - 1)] = follow->port;
+		wait->count = so_far + 1;
+	}
+	if (so_far - seen < needed)
+		return 0;
+	if (!at && !needed)
+		wait->start = 0;
+	if (!is_last) {
+		following = &state->waits[(at + 1) & (MAX_STEPS - 1)];
+		if (!following->start || !following->count || now > following->until) {
+			following->count = 0;
+			following->until = least(start + sequence->within, now + step->next_within);
+			following->start = start;
+		}
+		return 0;
+	}
+	if (!(verdict >> 24 & 1))
+		wait->start = 0;
+	follow->verdict = stricter(follow->verdict, verdict, follow->switches);
+	return 0;
+}
+
+/* An access that nothing else denies: 0, or the verdict of a sequence whose last step it is. */
+static __noinline __u64 follow_sequences(const struct image_header *image, struct control *switches, __u32 want,
+					 __u32 class, const struct endpoint *endpoint)
+{
+	const struct image_sequences *sequences = image_at(image, image->off_sequences);
+	const __u64 *slots = image_at(image, image->off_slots + class * sizeof(__u64));
+	struct follow follow = { .image = image, .switches = switches, .slots = *slots, .class = class };
+	struct label *label;
+	__u64 concerned = 0;
+
+	if (!follow.slots)
+		return 0;
+	for (__u32 right = 0; right < RIGHT_COUNT; right++)
+		if (want >> right & 1)
+			concerned |= sequences->by_right[right];
+	label = label_of(bpf_get_current_task_btf());
+	if (!label || !label->session)
+		return 0;
+	if (label->identity)
+		concerned &= ~sequences->unidentified;
+	follow.slots &= concerned;
+	if (!follow.slots)
+		return 0;
+	follow.session = label->session;
+	follow.now = bpf_ktime_get_boot_ns();
+	follow.right = lowest_bit(want);
+	if (endpoint)
+		follow.port = endpoint->port;
+	bpf_loop(MAX_SLOTS, follow_step, &follow, 0);
+	return follow.verdict;
+}
+
+#endif
