@@ -6,7 +6,7 @@ import fcntl
 import os
 import sys
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Self
@@ -14,7 +14,7 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from bpf_lsm import attach, libbpf, pins, record, tables, tasks
+from bpf_lsm import attach, libbpf, pins, progress, record, tables, tasks
 from bpf_lsm.attach import Sizes
 from bpf_lsm.control import Control
 from bpf_lsm.errors import GateError
@@ -239,6 +239,21 @@ class Gate:
                     "no image is in force that aliases could belong to", hint="give them to install()"
                 )
             tables.change_aliases(self._maps["aliases"], slot, add, remove)
+
+    # Sequences that block
+
+    def note_gap(self, session: int) -> None:
+        """Records of a session were lost: what it began until now is told and not denied."""
+        progress.note_gap(self._maps, session)
+
+    def set_revoked(self, sequences: Collection[int]) -> None:
+        """These sequences (ids) do not block any more, whatever the image says; all others do."""
+        with self._changing:
+            progress.set_revoked(self._maps, sequences)
+
+    def sweep_sequences(self) -> int:
+        """Forget what cannot come true any more: the table is bounded. How many sessions times sequences."""
+        return progress.sweep(self._maps)
 
     # What happened
 

@@ -247,6 +247,13 @@ OWN_KEY: Final = np.dtype([("kind", "<u4"), ("id", "<u4")])
 
 TALLY: Final = np.dtype([("denied", "<u8"), ("would_deny", "<u8")])
 
+PROGRESS_KEY: Final = np.dtype([("session", "<u8"), ("sequence", "<u8")])
+
+WAIT: Final = np.dtype(
+    [("start", "<u8"), ("until", "<u8"), ("ports", "<u2", (8,)), ("count", "<u4"), ("reserved", "<u4")]
+)
+"""How far one sequence has come in one session, for one step; a value of `progress` is eight of them."""
+
 STRUCTS: Final = {
     "event": EVENT,
     "control": CONTROL,
@@ -258,6 +265,8 @@ STRUCTS: Final = {
     "file_key": FILE_KEY,
     "own_key": OWN_KEY,
     "tally": TALLY,
+    "progress_key": PROGRESS_KEY,
+    "wait": WAIT,
 }
 """By the struct's name in C."""
 

@@ -199,6 +199,51 @@ struct {
 	__type(value, __u64);
 } adoption_by_pid SEC(".maps");
 
+/* Sequences that block: sequence.h. */
+struct progress_key {
+	__u64 session;
+	__u64 sequence; /* id: it stays when the image is swapped */
+};
+
+/* For one step: when the sequence began (0: it has not come here), until when, and which ports so far. */
+struct wait {
+	__u64 start;
+	__u64 until;
+	__u16 ports[MAX_COUNT];
+	__u32 count;
+	__u32 reserved;
+};
+
+struct progress {
+	struct wait waits[MAX_STEPS];
+};
+
+/* How far sessions have come. Swept by the agent; full: what would begin is not followed, and counted. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct progress_key);
+	__type(value, struct progress);
+} progress SEC(".maps");
+
+/* Session -> when records of it were lost last: what began before then is told and not denied. Written by the agent. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u64);
+	__type(value, __u64);
+} session_gaps SEC(".maps");
+
+/* Ids of sequences that do not block any more, whatever the image says. Written by the agent, which holds the reasons. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1024);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u64);
+	__type(value, __u64);
+} revoked SEC(".maps");
+
 /* Ids of our own programs, maps and links, which the guard keeps. Written by the agent before it arms. */
 struct own_key {
 	__u32 kind; /* 1 program, 2 map, 3 link */
