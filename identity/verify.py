@@ -79,7 +79,7 @@ class Refused:
         return f"{self.path}: {self.sentence}"
 
 
-class _RefusedError(Exception):
+class RefusedError(Exception):
     def __init__(self, reason: Reason, sentence: str) -> None:
         super().__init__(sentence)
         self.reason = reason
@@ -95,7 +95,7 @@ def verify_file(path: Path, trust: Trust, now: float | None = None) -> Verified 
                 path, Reason.NO_CREDENTIAL, "it carries no credential, and there is none beside it"
             )
         return _verify(path, found, trust, moment)
-    except _RefusedError as refusal:
+    except RefusedError as refusal:
         return Refused(path, refusal.reason, str(refusal))
     except elf_note.AlteredError as error:
         return Refused(path, Reason.DIGEST_MISMATCH, error.message)
@@ -111,11 +111,11 @@ def _verify(path: Path, found: Credential, trust: Trust, now: float) -> Verified
     envelope = dsse.parse(found.envelope)
     if found.carrier is Carrier.EMBEDDED and envelope.to_bytes() != found.envelope:
         raise IdentityError("the embedded envelope is not in its one proper spelling")
-    signers = _signers(envelope, trust)
+    signers = signers_of(envelope, trust)
     claim = statement.parse(envelope.payload)
     statement_digest = statement.statement_digest(envelope.payload)
     if claim.digest != found.signed_digest:
-        raise _RefusedError(
+        raise RefusedError(
             Reason.DIGEST_MISMATCH,
             f"its content is not what was signed as {claim.identity} (signed sha256 {claim.digest.hex()}, "
             f"found {found.signed_digest.hex()})",
@@ -126,9 +126,9 @@ def _verify(path: Path, found: Credential, trust: Trust, now: float) -> Verified
         (Revoked.FILE, found.file_digest.hex()),
     ]
     for kind, value in names:
-        _refuse_revoked(trust.revocation(kind, value, now))
-    grant = _grant(signers, claim, trust, now)
-    _check_times(claim, now)
+        refuse_revoked(trust.revocation(kind, value, now))
+    grant = find_grant(signers, claim, trust, now)
+    check_times(claim, now)
     names.append((Revoked.KEY, grant.key.key_id))
     ends = [trust.revoked_from(kind, value) for kind, value in names]
     return Verified(
@@ -146,27 +146,27 @@ def _verify(path: Path, found: Credential, trust: Trust, now: float) -> Verified
     )
 
 
-def _signers(envelope: Envelope, trust: Trust) -> list[str]:
+def signers_of(envelope: Envelope, trust: Trust) -> list[str]:
     """The trusted keys whose signatures hold."""
     known = [one for one in envelope.signatures if trust.grants(one.key_id)]
     if not known:
         ids = ", ".join(one.key_id for one in envelope.signatures)
-        raise _RefusedError(Reason.UNKNOWN_KEY, f"it is signed by a key that no trust root names: {ids}")
+        raise RefusedError(Reason.UNKNOWN_KEY, f"it is signed by a key that no trust root names: {ids}")
     message = envelope.signed_bytes
     good = [one.key_id for one in known if trust.grants(one.key_id)[0].key.verifies(one.value, message)]
     if not good:
-        raise _RefusedError(
+        raise RefusedError(
             Reason.BAD_SIGNATURE, f"its signature is not that of the key {known[0].key_id}: forged or damaged"
         )
     return good
 
 
-def _grant(signers: list[str], claim: Statement, trust: Trust, now: float) -> Grant:
+def find_grant(signers: list[str], claim: Statement, trust: Trust, now: float) -> Grant:
     """The first grant that gives the name now; otherwise the refusal of the signer that came nearest."""
-    refusals: list[_RefusedError] = []
+    refusals: list[RefusedError] = []
     for key_id in signers:
         try:
-            _refuse_revoked(trust.revocation(Revoked.KEY, key_id, now))
+            refuse_revoked(trust.revocation(Revoked.KEY, key_id, now))
             grants = [grant for grant in trust.grants(key_id) if grant.gives(claim.identity)]
             if not grants:
                 raise _not_given(key_id, claim.identity, trust)
@@ -174,15 +174,15 @@ def _grant(signers: list[str], claim: Statement, trust: Trust, now: float) -> Gr
             if not valid:
                 raise _window_refusal(grants[0], claim, now)
             return valid[0]
-        except _RefusedError as refusal:
+        except RefusedError as refusal:
             refusals.append(refusal)
     order = list(Reason)
     raise max(refusals, key=lambda refusal: order.index(refusal.reason))
 
 
-def _not_given(key_id: str, identity: str, trust: Trust) -> _RefusedError:
+def _not_given(key_id: str, identity: str, trust: Trust) -> RefusedError:
     given = sorted({pattern for grant in trust.grants(key_id) for pattern in grant.identities})
-    return _RefusedError(
+    return RefusedError(
         Reason.NAME_NOT_GIVEN,
         f"the key {key_id} may not give the name {identity}; it may give {', '.join(given)}",
     )
@@ -197,37 +197,37 @@ def _in_window(grant: Grant, claim: Statement, now: float) -> bool:
     )
 
 
-def _window_refusal(grant: Grant, claim: Statement, now: float) -> _RefusedError:
+def _window_refusal(grant: Grant, claim: Statement, now: float) -> RefusedError:
     if grant.expires is not None and (now >= grant.expires or claim.issued >= grant.expires):
         what = f"expired at {format_time(grant.expires)}"
     else:
         what = f"is valid from {format_time(grant.not_before or 0)} only"
-    return _RefusedError(
+    return RefusedError(
         Reason.KEY_NOT_VALID,
         f"the key {grant.key.key_id} of trust root {grant.root} {what}, "
         f"and the statement was issued at {format_time(claim.issued)}",
     )
 
 
-def _check_times(claim: Statement, now: float) -> None:
+def check_times(claim: Statement, now: float) -> None:
     if claim.issued > now + CLOCK_SKEW:
-        raise _RefusedError(
+        raise RefusedError(
             Reason.NOT_YET_VALID,
             f"its statement is valid from {format_time(claim.issued)} only: is the clock right?",
         )
     if now >= claim.expires:
-        raise _RefusedError(
+        raise RefusedError(
             Reason.EXPIRED, f"its statement expired at {format_time(claim.expires)}: sign the program again"
         )
 
 
-def _refuse_revoked(revocation: Revocation | None) -> None:
+def refuse_revoked(revocation: Revocation | None) -> None:
     if revocation is None:
         return
     what = {Revoked.KEY: "the key", Revoked.FILE: "the file", Revoked.STATEMENT: "the statement"}[
         revocation.kind
     ]
-    raise _RefusedError(
+    raise RefusedError(
         Reason.REVOKED,
         f"{what} {revocation.value} is revoked by trust root {revocation.root}: {revocation.reason}",
     )

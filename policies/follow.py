@@ -9,8 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from policies.compile.sequences import ACTS
 from policies.evaluate import ALLOWED, Evaluator, Verdict
-from policies.image import MAX_STEPS, StepFlag
+from policies.image import MAX_STEPS, Operation, StepFlag
+from policies.sequence import Act
 
 
 @dataclass(slots=True)
@@ -34,9 +36,24 @@ class Follower:
         self._waits: dict[tuple[int, int], list[Wait]] = {}
 
     def follow(
-        self, session: int, number: int, wanted: int, now: int, *, identified: bool = False, port: int = 0
+        self, session: int, number: int, act: Act, now: int, *, identified: bool = False, port: int = 0
     ) -> Verdict:
-        """An access that nothing else denies: rights on an object of a class; `port` of an endpoint."""
+        """An access that nothing else denies, to an object of a class; `port` of an endpoint."""
+        rights, operation = ACTS[act]
+        return self.asks(session, number, rights, operation, now, identified=identified, port=port)
+
+    def asks(
+        self,
+        session: int,
+        number: int,
+        wanted: int,
+        operation: int,
+        now: int,
+        *,
+        identified: bool = False,
+        port: int = 0,
+    ) -> Verdict:
+        """The same, as a hook asks: for rights, in an operation."""
         if not session or not wanted & int(self.evaluator.header["sequence_rights"]):
             return ALLOWED
         table = self.evaluator.sequences[0]
@@ -47,7 +64,10 @@ class Follower:
         while slots:
             slot = (slots & -slots).bit_length() - 1
             slots &= slots - 1
-            verdict = self._step(session, table["steps"][slot], wanted, now, port)
+            step = table["steps"][slot]
+            if int(step["operation"]) not in (Operation.ANY, operation):
+                continue
+            verdict = self._step(session, step, wanted, now, port)
             if verdict.enforced > told.enforced or not told.reported:
                 told = verdict
         return told

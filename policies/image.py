@@ -189,6 +189,15 @@ MAX_STEPS: Final = 8
 MAX_COUNT: Final = 8
 
 
+class Operation(enum.IntEnum):
+    """Of the hooks' operations those that a step can be restricted to; ANY asks for the right alone."""
+
+    ANY = 0
+    OPEN = 1
+    CHMOD = 12
+    EXEC = 19
+
+
 class StepFlag(enum.IntFlag):
     """Flags of a step."""
 
@@ -206,7 +215,7 @@ STEP: Final = np.dtype(
         ("step", "u1"),
         ("count", "u1"),
         ("flags", "u1"),
-        ("reserved", "<u4"),
+        ("operation", "<u4"),
     ]
 )
 

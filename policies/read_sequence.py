@@ -9,9 +9,8 @@ from policies import durations, endpoint, nodes, pattern
 from policies.endpoint import EndpointPattern
 from policies.errors import Place
 from policies.image import MAX_COUNT, MAX_STEPS
-from policies.model import Word
 from policies.nodes import Mapping, Scalar
-from policies.sequence import Action, Captured, KernelForm, Key, Kind, Sequence, Step, Value, kind
+from policies.sequence import Act, Action, Captured, KernelForm, Key, Kind, Sequence, Step, Value, kind
 from policies.shape import Shape, resolve
 from policies.suggest import suggestion
 
@@ -159,8 +158,8 @@ class SequenceReader:
         form = node.entries.get("kernel")
         if not isinstance(form, Mapping):
             return None
-        operation = Word(_text(form, "operation"))
-        needed, other = ("to", "paths") if operation is Word.CONNECT else ("paths", "to")
+        operation = Act(_text(form, "operation"))
+        needed, other = ("to", "paths") if operation is Act.CONNECT else ("paths", "to")
         if other in form.entries:
             self._fault(form, other, f'"{other}" does not go with {operation.value}', f"write {needed}: ...")
         if needed not in form.entries:

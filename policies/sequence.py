@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from policies.endpoint import EndpointPattern
 from policies.errors import Place, PolicyError
-from policies.model import Located, Word
+from policies.model import Located
 from policies.pattern import Pattern
 from policies.suggest import nearest
 
@@ -29,6 +29,20 @@ class Action(Enum):
 
     ALERT = "alert"
     BLOCK = "block"
+
+
+class Act(Enum):
+    """What a step of the kernel form does."""
+
+    READ = "read"
+    WRITE = "write"
+    CREATE = "create"
+    DELETE = "delete"
+    RENAME = "rename"
+    LINK = "link"
+    CHMOD = "chmod"
+    EXECUTE = "execute"
+    CONNECT = "connect"
 
 
 class Kind(Enum):
@@ -70,7 +84,7 @@ Value = str | int | bytes | Captured
 class KernelForm(Located):
     """A step as the kernel decides it: a right on paths, or a connect to endpoints."""
 
-    operation: Word
+    operation: Act
     paths: tuple[Pattern, ...] = ()
     endpoints: tuple[EndpointPattern, ...] = ()
     unidentified: bool = False

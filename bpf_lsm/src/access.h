@@ -126,7 +126,7 @@ static __always_inline __u64 judge_sequences(struct request *request, __u64 verd
 		return verdict;
 	return stricter(verdict,
 			follow_sequences(request->image, request->switches, request->want, request->class,
-					 request->attempt.endpoint),
+					 &request->attempt),
 			request->switches);
 }
 

@@ -161,7 +161,7 @@ struct image_step {
 	__u8 step;
 	__u8 count;
 	__u8 flags; /* enum step_flag */
-	__u32 reserved;
+	__u32 operation; /* enum operation that must ask, or OP_NONE for any */
 };
 
 struct image_sequence {

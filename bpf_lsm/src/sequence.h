@@ -21,6 +21,7 @@ struct follow {
 	__u64 verdict;
 	__u32 right;
 	__u32 class;
+	__u32 operation;
 	__u32 port;
 };
 
@@ -70,6 +71,8 @@ static long follow_step(__u32 i, struct follow *follow)
 				       slot * sizeof(struct image_step));
 	sequence = image_at(image, image->off_sequences + __builtin_offsetof(struct image_sequences, sequences) +
 					   step->sequence * sizeof(struct image_sequence));
+	if (step->operation && step->operation != follow->operation)
+		return 0;
 	key.session = follow->session;
 	key.sequence = sequence->id;
 	at = step->step & (MAX_STEPS - 1);
@@ -136,7 +139,7 @@ static long follow_step(__u32 i, struct follow *follow)
 
 /* An access that nothing else denies: 0, or the verdict of a sequence whose last step it is. */
 static __noinline __u64 follow_sequences(const struct image_header *image, struct control *switches, __u32 want,
-					 __u32 class, const struct endpoint *endpoint)
+					 __u32 class, struct attempt *attempt)
 {
 	const struct image_sequences *sequences = image_at(image, image->off_sequences);
 	const __u64 *slots = image_at(image, image->off_slots + class * sizeof(__u64));
@@ -160,8 +163,9 @@ static __noinline __u64 follow_sequences(const struct image_header *image, struc
 	follow.session = label->session;
 	follow.now = bpf_ktime_get_boot_ns();
 	follow.right = lowest_bit(want);
-	if (endpoint)
-		follow.port = endpoint->port;
+	follow.operation = attempt->operation;
+	if (attempt->endpoint)
+		follow.port = attempt->endpoint->port;
 	bpf_loop(MAX_SLOTS, follow_step, &follow, 0);
 	return follow.verdict;
 }

@@ -146,11 +146,11 @@ class _Compilation:
         rows, targets = assemble.row_table(self.plan, watch)
         blocking = self.plan.blocking
         if blocking.sequences:
-            steps = sequences.table(blocking, self.plan.sequence_rules, plan.RIGHTS_OF)
+            steps = sequences.table(blocking, self.plan.sequence_rules)
             slots = self.classes.columns.slots()
         else:
             steps, slots = np.zeros(0, SEQUENCES), np.zeros(0, "<u8")
-        asked = sequences.rights(blocking, plan.RIGHTS_OF)
+        asked = sequences.rights(blocking)
         return Tables(rows, targets, assemble.identity_table(self.plan), cells, steps, slots, asked, grid)
 
     def _check_tables(self, n_states: int) -> None:

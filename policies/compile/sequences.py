@@ -11,11 +11,24 @@ import numpy.typing as npt
 
 from policies.endpoint import EndpointPattern
 from policies.errors import PolicyError, PolicyErrors
-from policies.image import MAX_SEQUENCES, MAX_SLOTS, SEQUENCES, Right, StepFlag
+from policies.image import MAX_SEQUENCES, MAX_SLOTS, SEQUENCES, Operation, Right, StepFlag
 from policies.meta import RuleEntry
 from policies.model import Mode
 from policies.pattern import Pattern
-from policies.sequence import KernelForm, Sequence, Step
+from policies.sequence import Act, KernelForm, Sequence, Step
+
+ACTS: Final = {
+    Act.READ: (1 << Right.READ, Operation.OPEN),
+    Act.WRITE: (1 << Right.WRITE | 1 << Right.APPEND, Operation.OPEN),
+    Act.CREATE: (1 << Right.CREATE, Operation.ANY),
+    Act.DELETE: (1 << Right.DELETE, Operation.ANY),
+    Act.RENAME: (1 << Right.RENAME, Operation.ANY),
+    Act.LINK: (1 << Right.LINK, Operation.ANY),
+    Act.CHMOD: (1 << Right.ATTRIBUTES, Operation.CHMOD),
+    Act.EXECUTE: (1 << Right.EXECUTE, Operation.EXEC),
+    Act.CONNECT: (1 << Right.CONNECT, Operation.ANY),
+}
+"""The rights of which one must be asked for, and the operation that must ask."""
 
 FOREVER: Final = (1 << 63) - 1
 """Nanoseconds; stands for no limit."""
@@ -74,7 +87,7 @@ def rule_entry(sequence: Sequence) -> RuleEntry:
     return RuleEntry("sequence", sequence.name, sequence.place, Mode.ENFORCE, sequence.title)
 
 
-def table(found: Blocking, rules: tuple[int, ...], rights_of: dict[Any, int]) -> npt.NDArray[np.void]:
+def table(found: Blocking, rules: tuple[int, ...]) -> npt.NDArray[np.void]:
     """The section of the image; `rules` are the numbers of the sequences' rules."""
     made = np.zeros(1, SEQUENCES)
     entry: Any = made[0]
@@ -89,18 +102,25 @@ def table(found: Blocking, rules: tuple[int, ...], rights_of: dict[Any, int]) ->
         steps = [each for each in found.sequences[slot.sequence].steps if not each.absent]
         following = steps[slot.step + 1].within if slot.step + 1 < len(steps) else 0
         times = (step.within or FOREVER, following or FOREVER)
-        entry["steps"][slot.number] = (*times, slot.sequence, slot.step, step.count, flags, 0)
+        entry["steps"][slot.number] = (
+            *times,
+            slot.sequence,
+            slot.step,
+            step.count,
+            flags,
+            ACTS[slot.form.operation][1],
+        )
         if slot.form.unidentified:
             entry["unidentified"] |= np.uint64(bit)
         for right in Right:
-            if rights_of[slot.form.operation] >> right & 1 and right < Right.WAIVE_EXECUTE_UNSIGNED:
+            if ACTS[slot.form.operation][0] >> right & 1:
                 entry["by_right"][right] |= np.uint64(bit)
     return made
 
 
-def rights(found: Blocking, rights_of: dict[Any, int]) -> int:
+def rights(found: Blocking) -> int:
     """All rights that some step is about."""
     mask = 0
     for slot in found.slots:
-        mask |= rights_of[slot.form.operation]
+        mask |= ACTS[slot.form.operation][0]
     return mask

@@ -23,7 +23,7 @@ spec:
   mode: block
   steps:
     - {name: download, tag: temp-write, kernel: {operation: write, paths: ["/tmp/**", "/dev/shm/**"]}}
-    - {name: ready, tag: chmod, kernel: {operation: attributes, paths: ["/tmp/**", "/dev/shm/**"]}}
+    - {name: ready, tag: chmod, kernel: {operation: chmod, paths: ["/tmp/**", "/dev/shm/**"]}}
     - {name: package, tag: dpkg, absent: true, kernel: {operation: write, paths: ["/var/lib/dpkg/**"]}}
     - {name: run, tag: exec, kernel: {operation: execute, paths: ["/tmp/**", "/dev/shm/**"]}}
     - name: scan

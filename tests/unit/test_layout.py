@@ -72,6 +72,12 @@ CONSTANTS = {
 }
 
 
+def test_the_operations_of_steps_are_those_of_the_hooks() -> None:
+    for member in image.Operation:
+        if member is not image.Operation.ANY:
+            assert int(layout.Operation[member.name]) == int(member)
+
+
 @pytest.fixture(scope="module")
 def headers(tmp_path_factory: pytest.TempPathFactory) -> Btf:
     """The types of the headers as they are in the source tree."""

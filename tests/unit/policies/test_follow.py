@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 import pytest
 
 from policies import Evaluator, PolicyErrors, compile_documents, parse_text
-from policies.compile.plan import RIGHTS_OF
 from policies.endpoint import TCP, encode
 from policies.evaluate import Verdict
 from policies.follow import Follower
-from policies.model import Word
+from policies.sequence import Act
 from tests.unit.policies.helpers import evaluator, protection
 from tests.unit.policies.test_sequence import written
 
@@ -19,7 +18,7 @@ SECOND = 10**9
 
 SCAN = written(
     """
-    - {name: ready, tag: x, within: 1m, count: 1, kernel: {operation: attributes, paths: ["/tmp/**"]}}
+    - {name: ready, tag: x, within: 1m, count: 1, kernel: {operation: chmod, paths: ["/tmp/**"]}}
     - {name: packaged, tag: x, absent: true, kernel: {operation: write, paths: ["/var/lib/dpkg/**"]}}
     - {name: run, tag: x, within: 1m, kernel: {operation: execute, paths: ["/tmp/**"], unidentified: true}}
     - name: scan
@@ -42,26 +41,22 @@ class Session:
     now: int = 100 * SECOND
     told: list[Verdict] = field(default_factory=list)
 
-    def does(
-        self, word: Word, what: bytes, *, after: int = 1, identified: bool = False, port: int = 0
-    ) -> str:
+    def does(self, act: Act, what: bytes, *, after: int = 1, identified: bool = False, port: int = 0) -> str:
         """What becomes of an access: `done`, `told` or `denied`."""
         self.now += after * SECOND
         number, _ = self.follower.evaluator.classify(what)
-        verdict = self.follower.follow(
-            self.session, number, RIGHTS_OF[word], self.now, identified=identified, port=port
-        )
+        verdict = self.follower.follow(self.session, number, act, self.now, identified=identified, port=port)
         self.told.append(verdict)
         return "denied" if verdict.enforced else "told" if verdict.reported else "done"
 
     def connects(self, *ports: int, to: str = "10.1.2.3", after: int = 1) -> list[str]:
         """What becomes of connects to these ports."""
-        return [self.does(Word.CONNECT, encode(TCP, to, port), port=port, after=after) for port in ports]
+        return [self.does(Act.CONNECT, encode(TCP, to, port), port=port, after=after) for port in ports]
 
     def gets_ready(self) -> None:
         """The two first steps."""
-        assert self.does(Word.ATTRIBUTES, b"/tmp/x") == "done"
-        assert self.does(Word.EXECUTE, b"/tmp/x") == "done"
+        assert self.does(Act.CHMOD, b"/tmp/x") == "done"
+        assert self.does(Act.EXECUTE, b"/tmp/x") == "done"
 
 
 def session(*documents: str) -> Session:
@@ -92,32 +87,32 @@ def test_other_sessions_and_none_are_left_alone() -> None:
 @pytest.mark.parametrize(
     "different",
     [
-        ("run from elsewhere", Word.EXECUTE, b"/usr/bin/x", False),
-        ("not run", Word.READ, b"/tmp/x", False),
-        ("somebody who has an identity", Word.EXECUTE, b"/tmp/x", True),
+        ("run from elsewhere", Act.EXECUTE, b"/usr/bin/x", False),
+        ("not run", Act.READ, b"/tmp/x", False),
+        ("somebody who has an identity", Act.EXECUTE, b"/tmp/x", True),
     ],
     ids=lambda case: str(case[0]),
 )
-def test_without_one_of_the_steps_nothing_is_denied(different: tuple[str, Word, bytes, bool]) -> None:
+def test_without_one_of_the_steps_nothing_is_denied(different: tuple[str, Act, bytes, bool]) -> None:
     one = session()
-    one.does(Word.ATTRIBUTES, b"/tmp/x")
-    _, word, what, identified = different
-    one.does(word, what, identified=identified)
+    one.does(Act.CHMOD, b"/tmp/x")
+    _, act, what, identified = different
+    one.does(act, what, identified=identified)
     assert one.connects(1, 2, 3, 4) == ["done"] * 4
 
 
 def test_the_order_counts() -> None:
     one = session()
-    one.does(Word.EXECUTE, b"/tmp/x")
-    one.does(Word.ATTRIBUTES, b"/tmp/x")
+    one.does(Act.EXECUTE, b"/tmp/x")
+    one.does(Act.CHMOD, b"/tmp/x")
     assert one.connects(1, 2, 3) == ["done"] * 3
 
 
 def test_what_must_not_happen_ends_it() -> None:
     one = session()
-    one.does(Word.ATTRIBUTES, b"/tmp/x")
-    one.does(Word.WRITE, b"/var/lib/dpkg/status")
-    one.does(Word.EXECUTE, b"/tmp/x")
+    one.does(Act.CHMOD, b"/tmp/x")
+    one.does(Act.WRITE, b"/var/lib/dpkg/status")
+    one.does(Act.EXECUTE, b"/tmp/x")
     assert one.connects(1, 2, 3) == ["done"] * 3
 
 
@@ -135,8 +130,8 @@ def test_a_step_has_its_time(after: float, outcome: str) -> None:
 
 def test_the_whole_has_its_time() -> None:
     one = session(SCAN.replace("within: 10m", "within: 65s").replace("within: 20s", "within: 1m"))
-    one.does(Word.ATTRIBUTES, b"/tmp/x")
-    one.does(Word.EXECUTE, b"/tmp/x", after=59)
+    one.does(Act.CHMOD, b"/tmp/x")
+    one.does(Act.EXECUTE, b"/tmp/x", after=59)
     assert one.connects(1, 2) == ["done"] * 2
     assert one.connects(3, after=5) == ["done"]
 

@@ -133,7 +133,12 @@ MISTAKES = {
         "write to",
     ),
     "execute nothing": (two(", kernel: {operation: execute}"), "{operation", 'no "paths"', "add paths"),
-    "unknown operation": (two(", kernel: {operation: chmod, paths: [/a]}"), "chmod", '"chmod"', "attributes"),
+    "unknown operation": (
+        two(", kernel: {operation: attributes, paths: [/a]}"),
+        "attributes",
+        '"attributes"',
+        "write chmod",
+    ),
 }  # fmt: skip
 
 # What the reader knows and a schema cannot say.
