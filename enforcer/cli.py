@@ -13,6 +13,10 @@ from enforcer import version
 COMMANDS = {
     "agent": ("enforcer.commands.agent:agent", "Run the agent: load the gate, apply policies, serve."),
     "alerts": ("enforcer.commands.alerts:alerts", "Show what the watch found, with its evidence."),
+    "certify": (
+        "enforcer.commands.certify:certify",
+        "Prove by history that a sequence may block; revoke it.",
+    ),
     "doctor": ("enforcer.commands.doctor:doctor", "Check by doing what this host can do."),
     "enrol-self": ("enforcer.commands.enrol_self:enrol_self", "Give Menshen's own programs their identity."),
     "events": ("enforcer.commands.events:events", "Show denials and other events."),

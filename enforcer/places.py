@@ -29,6 +29,11 @@ class Places:
         return self.root / "etc/menshen/policies"
 
     @property
+    def certificates(self) -> Path:
+        """Certificates of sequences that block, and what was taken back."""
+        return self.root / "etc/menshen/certificates"
+
+    @property
     def state(self) -> Path:
         return self.root / "var/lib/menshen"
 

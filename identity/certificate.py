@@ -108,6 +108,11 @@ def verify(content: bytes, trust: Trust, now: float) -> Holds:
     return Holds(certificate, grant.key.key_id, grant.root, expires)
 
 
+def claimed(content: bytes) -> Certificate:
+    """What a certificate says, whoever says it: nothing of it is true before `verify`."""
+    return parse(dsse.parse(content.strip()).payload)
+
+
 def parse(payload: bytes) -> Certificate:
     """Read a certificate; every deviation is refused."""
     what = "the certificate"

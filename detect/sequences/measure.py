@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from bpf_lsm.observation import Type
 from detect.alert import Alert
 from detect.batch import Batch, Tagged
+from detect.sequences.automaton import FOREVER
 from detect.sequences.engine import SequenceEngine
 from policies import Documents, Evaluator, compile_documents
 from policies.follow import Follower
@@ -125,14 +126,14 @@ class _Spans:
     """How long a boot and its sessions are in the history."""
 
     def __init__(self) -> None:
-        self.first = 0
+        self.first = FOREVER
         self.last = 0
         self.lost: tuple[int, int] | None = None
         self.sessions: dict[int, tuple[int, int]] = {}
 
     def add(self, batch: Batch) -> None:
         times = np.ascontiguousarray(batch["time"]).astype(np.int64)
-        self.first = min(self.first or int(times.min()), int(times.min()))
+        self.first = min(self.first, int(times.min()))
         self.last = max(self.last, int(times.max()))
         lost = batch["lost"]
         self.lost = (self.lost[0] if self.lost else int(lost[0]), int(lost[-1]))
@@ -146,7 +147,7 @@ class _Spans:
             self.sessions[session] = (min(before[0], begins), max(before[1], ends))
 
     def close(self, measured: Measured) -> None:
-        measured.host_time += self.last - self.first
+        measured.host_time += max(0, self.last - self.first)
         self.sessions.pop(0, None)
         measured.sessions += len(self.sessions)
         measured.session_time += sum(last - first for first, last in self.sessions.values())

@@ -80,6 +80,7 @@ class Calls:
     def reload(self, who: Mapping[str, Any]) -> pb.ReloadReply:
         """Look at everything again; a set of policies that cannot be used leaves the old in force."""
         self._write_audit("reload", who)
+        self._agent.revoke()
         problems = [*self._agent.credentials.load()]
         change = self._agent.credentials.push(self._agent.gate, self._agent.journal)
         changed = False

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import policies
 from enforcer.agent.aliases import ClassOf
 from enforcer.agent.compiling import Compiled, Document, Files, Subject
 from enforcer.agent.rules import BUILTIN, Rule
+from enforcer.certificates import Certified
 from enforcer.errors import EnforcerError, Problem
 from policies.checks import Issue, Severity, check
 from policies.compile import DEFAULT_CAPACITY, compile_documents
@@ -19,8 +21,9 @@ from policies.image import Builtin, RowFlag
 from policies.meta import Meta
 from policies.model import Documents, Policy, Protection
 from policies.parse import parse_bytes
+from policies.sequence import Action, Sequence, uncertified
 
-_KINDS = {"protection": "Protection", "default": "Policy"}
+_KINDS = {"protection": "Protection", "default": "Policy", "sequence": "Sequence"}
 """Kinds of rule of which each document has exactly one."""
 
 _GLOB = "*?[]{}\\"
@@ -35,16 +38,29 @@ class Language:
     """Files to images, and images to what people want to know of them."""
 
     def __init__(
-        self, capacity: int = DEFAULT_CAPACITY, *, guarded: bool = False, prefix: Path = PREFIX
+        self,
+        capacity: int = DEFAULT_CAPACITY,
+        *,
+        guarded: bool = False,
+        prefix: Path = PREFIX,
+        certified: Callable[[], Certified] | None = None,
     ) -> None:
-        """`guarded`: what keeps the gate itself is compiled into every image; `prefix`: where it is."""
+        """`guarded`: what keeps the gate itself is compiled into every image; `prefix`: where it is.
+
+        `certified`: which sequences may block; None: not asked, since the files are for another host.
+        """
+        self._certified = certified
         self._capacity = capacity
         self._guard = _guard(prefix) if guarded else b""
 
     def documents(self, files: Files) -> list[Document]:
         """What the files hold."""
         found = self._parse(files)
-        every: tuple[Policy | Protection, ...] = (*found.policies, *found.protections)
+        every: tuple[Policy | Protection | Sequence, ...] = (
+            *found.policies,
+            *found.protections,
+            *found.sequences,
+        )
         return [
             Document(
                 one.name,
@@ -59,14 +75,14 @@ class Language:
 
     def compile(self, files: Files, known: Collection[str] | None = None) -> Compiled:
         """The image of these files, and what the checks say of it."""
-        documents = self._parse(files)
+        documents, demoted = self._certify(self._parse(files))
         if self._guard:
             documents += parse_bytes(self._guard, f"{OURS}{GUARD.name}")
         try:
             compiled = compile_documents(documents, capacity=self._capacity)
         except PolicyErrors as group:
             raise _error(group) from None
-        issues = [_problem(issue) for issue in check(compiled, known)]
+        issues = [*demoted, *(_problem(issue) for issue in check(compiled, known))]
         if documents.other:
             text = "TrustRoot documents belong in /etc/menshen/trust: among policies they are not read"
             issues.append(Problem(text, warning=True))
@@ -89,6 +105,24 @@ class Language:
             return number if evaluator.protected(number) else None
 
         return map(Path, evaluator.protected_roots()), class_of
+
+    def _certify(self, documents: Documents) -> tuple[Documents, list[Problem]]:
+        """Sequences block only with a certificate; those whose certificate is over only tell from now on."""
+        if self._certified is None:
+            return documents, []
+        certified = self._certified()
+        sequences: list[Sequence] = []
+        told: list[Problem] = []
+        for each in documents.sequences:
+            why = certified.lapsed.get(each.digest) if each.blocks else None
+            sequences.append(replace(each, mode=Action.ALERT) if why else each)
+            if why:
+                text = f'sequence "{each.name}" does not block: {why}'
+                place = each.mode_place or each.place
+                told.append(Problem(text, place.path, place.line, place.column, warning=True))
+        if errors := list(uncertified(sequences, certified.digests)):
+            raise _error(PolicyErrors.of(errors))
+        return replace(documents, sequences=tuple(sequences)), told
 
     def _parse(self, files: Files) -> Documents:
         found = Documents()

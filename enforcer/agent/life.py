@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+from enforcer import certificates
 from enforcer.agent import aliases
 from enforcer.agent.authority import Authority
 from enforcer.agent.calls import Calls
@@ -128,6 +129,7 @@ class Agent:
             self.tallies.adopt(self.gate.generation)
         else:
             self._fill()
+        self.revoke()
         self.policy.boot()
         if self.policy.fault:
             self.journal.notice(f"the policies on disk are not in force: {self.policy.fault}")
@@ -191,6 +193,13 @@ class Agent:
         if late:
             log.warning("started while the gate was, and so without identity until restarted: %s", late[:50])
 
+    def revoke(self) -> None:
+        """Tell the gate at once which sequences were taken back, whatever the image says."""
+        certified = certificates.read(self._places.certificates, self._places.trust)
+        self.gate.set_revoked(certified.revoked)
+        for number, reason in certified.revoked.items():
+            log.warning("sequence %016x does not block: %s", number, reason)
+
     def _arm(self) -> None:
         """Arm the guard, if the agent's next start will be known to it: else it would lock us out as well."""
         if not self._settings.guard:
@@ -218,6 +227,7 @@ class Agent:
             say(self.credentials.load())
         elif self.due() > 0:
             return
+        self.gate.sweep_sequences()
         change = self.credentials.push(self.gate, self.journal)
         if change.added or change.removed:
             log.info("credentials: %d new, %d gone", change.added, change.removed)

@@ -22,6 +22,7 @@ from enforcer.settings import Settings
 if TYPE_CHECKING:
     from enforcer.agent.gateway import GateLike
     from enforcer.agent.life import Agent
+    from enforcer.certificates import Certified
 
 OFF = 90
 """Exit status after `menshen off`: the unit does not start us again."""
@@ -70,6 +71,7 @@ def run(root: Path) -> int:
 
 def _start(places: Places) -> Agent:
     from bpf_lsm import gate as gate_module  # noqa: PLC0415
+    from enforcer import certificates  # noqa: PLC0415
     from enforcer.agent.credentials import Credentials  # noqa: PLC0415
     from enforcer.agent.language import Language  # noqa: PLC0415
     from enforcer.agent.life import Agent, say  # noqa: PLC0415
@@ -87,10 +89,19 @@ def _start(places: Places) -> Agent:
     gate, adopted = _gate(settings)
     if not adopted:
         credentials.push(gate)
+
+    def certified() -> Certified:
+        return certificates.read(places.certificates, places.trust)
+
     fault = launcher_fault(places, Path(sys.argv[0]).resolve())
     agent = Agent(
         gate,
-        Language(gate.capacity, guarded=settings.guard and not fault, prefix=Path(sys.prefix)),
+        Language(
+            gate.capacity,
+            guarded=settings.guard and not fault,
+            prefix=Path(sys.prefix),
+            certified=certified,
+        ),
         places,
         settings,
         credentials=credentials,

@@ -64,6 +64,7 @@ class FakeGate:
         self.detached = False
         self.closed = False
         self.refuse = ""
+        self.revoked: set[int] = set()
         self.rules = np.zeros(65_536, TALLY)
         self.rows = np.zeros(4_096, TALLY)
 
@@ -110,6 +111,12 @@ class FakeGate:
 
     def set_aliases(self, add: Mapping[Alias, int], remove: Iterable[Alias] = ()) -> None:
         self.known_aliases.update(add)
+
+    def set_revoked(self, sequences: Collection[int]) -> None:
+        self.revoked = set(sequences)
+
+    def sweep_sequences(self) -> int:
+        return 0
 
     def counters(self) -> dict[str, int]:
         return {"denied": 3, "would_deny": 0, "denials_lost": 0, "events_lost": 0}

@@ -1,0 +1,248 @@
+"""`menshen certify`: state by replay that a sequence has no match in a benign history, or take that back."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from enforcer.errors import EnforcerError
+from enforcer.escape import escape
+from enforcer.history.store import open_history, store_option, tell_skipped
+from enforcer.places import Places
+from identity.errors import IdentityError
+
+if TYPE_CHECKING:
+    from detect.sequences.measure import Measured
+    from identity.certificate import Figures
+    from policies.sequence import Sequence
+
+WEEK: Final = 7 * 24.0
+MOST_LOST: Final = 1e-3
+"""Share of a history's events that may have been lost."""
+
+_FILE = click.Path(path_type=Path, dir_okay=False)
+_PATHS = click.Path(path_type=Path, exists=True)
+
+
+@click.command()
+@click.argument("sequence")
+@click.option("--from", "paths", type=_PATHS, multiple=True, help="Files and folders with sequences.")
+@click.option(
+    "--rules", type=_PATHS, multiple=True, help="Files and folders with rules, beside the shipped ones."
+)
+@store_option
+@click.option("--key", type=_FILE, help="The private key that signs; without it the figures are only shown.")
+@click.option("--passphrase-file", type=_FILE, help="The key's passphrase is the first line of this file.")
+@click.option("--hours", type=click.FloatRange(0, min_open=True), default=WEEK, show_default=True,
+              help="So many hours of history at least.")  # fmt: skip
+@click.option("--valid", default="365d", show_default=True, help="How long the certificate holds.")
+@click.option("--output", type=_FILE, help="Write the certificate here, not to /etc/menshen/certificates.")
+@click.option("--revoke", is_flag=True, help="Take the certificate back: it blocked what it should not have.")
+@click.option("--reason", help="Why it is taken back.")
+@click.option("-o", "output_format", type=click.Choice(["text", "json"]), default="text")
+@click.pass_obj
+def certify(
+    socket: Path | None,
+    *,
+    sequence: str,
+    paths: tuple[Path, ...],
+    rules: tuple[Path, ...],
+    store: Path | None,
+    key: Path | None,
+    passphrase_file: Path | None,
+    hours: float,
+    valid: str,
+    output: Path | None,
+    revoke: bool,
+    reason: str | None,
+    output_format: str,
+) -> None:
+    """Replay SEQUENCE over the recorded history, which is taken to be benign.
+
+    Refused if it comes true there, by its tags or as the kernel would follow it, or if the history is too
+    short or has holes. With --revoke: it goes back to alert at once.
+    """
+    try:
+        if revoke:
+            _revoke(sequence, reason, socket)
+            return
+        found = _find(sequence, paths)
+        measured = _measure(found, rules, store)
+        refusals = _refusals(measured, hours)
+        _show(found, measured, refusals, output_format)
+        if refusals:
+            raise SystemExit(1)
+        if key is not None:
+            _sign(found, measured, key=key, passphrase=passphrase_file, valid=valid, output=output)
+    except IdentityError as error:
+        raise click.ClickException(escape(str(error))) from None
+
+
+def _find(name: str, paths: tuple[Path, ...]) -> Sequence:
+    from detect.sequences.library import SEQUENCES  # noqa: PLC0415
+    from policies import load_paths  # noqa: PLC0415
+    from policies.errors import PolicyErrors  # noqa: PLC0415
+    from policies.suggest import nearest  # noqa: PLC0415
+
+    places = [*paths] or [path for path in (SEQUENCES, Path("/etc/menshen/sequences")) if path.exists()]
+    try:
+        found = {each.name: each for each in load_paths(places).sequences}
+    except PolicyErrors as errors:
+        raise click.ClickException(escape(errors.render())) from None
+    if name not in found:
+        near = ", ".join(nearest(name, found)) or ", ".join(sorted(found)) or "none"
+        raise click.ClickException(
+            f"there is no sequence {escape(name)}\n  those that are near: {escape(near)}"
+        )
+    return found[name]
+
+
+def _measure(sequence: Sequence, rules: tuple[Path, ...], store: Path | None) -> Measured:
+    from detect.rules.engine import RuleEngine  # noqa: PLC0415
+    from detect.rules.library import RULES  # noqa: PLC0415
+    from detect.rules.parse import load  # noqa: PLC0415
+    from detect.sequences.measure import measure  # noqa: PLC0415
+    from policies.errors import PolicyErrors  # noqa: PLC0415
+    from policies.sequence import unknown_tags  # noqa: PLC0415
+
+    engine = RuleEngine(load([RULES, *rules]))
+    if errors := list(unknown_tags([sequence], engine.tags)):
+        raise click.ClickException(escape(PolicyErrors.of(errors).render()))
+    history = open_history(store)
+
+    def tagged() -> Iterator[tuple[str, Any, Any]]:
+        for boot, batch in history.replay():
+            yield boot, batch, engine.match(batch)
+
+    measured = measure(sequence, tagged(), engine.tags)
+    tell_skipped(history)
+    return measured
+
+
+def _refusals(measured: Measured, hours: float) -> list[str]:
+    from detect.sequences.measure import HOUR  # noqa: PLC0415
+
+    found = []
+    if measured.found:
+        found.append("it comes true in a history that is taken to be benign")
+    if measured.host_time < hours * HOUR:
+        found.append(
+            f"the history has {measured.host_time / HOUR:.1f} hours, and {hours:g} are needed (--hours)"
+        )
+    if measured.lost > measured.events * MOST_LOST:
+        found.append(f"{measured.lost} events of the history were lost, more than one in a thousand")
+    return found
+
+
+def _show(sequence: Sequence, measured: Measured, refusals: list[str], output_format: str) -> None:
+    from dataclasses import asdict  # noqa: PLC0415
+
+    from detect.sequences.measure import HOUR  # noqa: PLC0415
+    from identity.display import pairs  # noqa: PLC0415
+
+    figures = _figures(measured)
+    if output_format == "json":
+        said = {"sequence": sequence.name, "digest": sequence.digest.hex(), **asdict(figures)}
+        bounds = {"per_host_hour": measured.bound(measured.host_time)}
+        bounds["per_session_hour"] = measured.bound(measured.session_time)
+        click.echo(json.dumps({**said, **bounds, "certifiable": not refusals, "refused": refusals}))
+        return
+    host, sessions = measured.host_time / HOUR, measured.session_time / HOUR
+    pairs(
+        [
+            ("sequence", f"{sequence.name} ({sequence.place.path}:{sequence.place.line})"),
+            ("history", f"{measured.events} events, {measured.lost} lost, {measured.boots} boots"),
+            ("host-hours", f"{host:.1f}"),
+            ("session-hours", f"{sessions:.1f} in {measured.sessions} sessions"),
+            ("matches", f"{len(measured.matches)} by tags, {len(measured.blocks)} as the kernel follows it"),
+            ("95 % bound", f"{_rate(measured.bound(measured.host_time))} a host-hour, "
+                           f"{_rate(measured.bound(measured.session_time))} a session-hour"),
+        ]
+    )  # fmt: skip
+    for alert in measured.matches[:10]:
+        last = alert.chain[-1].event
+        click.echo(
+            escape(f"match: session {alert.session:x}, {last['exe']} {last['path']} port {last['port']}")
+        )
+    for event in measured.blocks[:10]:
+        click.echo(escape(f"would be denied: {event['exe']} {event['path']} port {event['port']}"))
+    for refusal in refusals:
+        click.echo(f"{click.style('refused', fg='red')}: {refusal}", err=True)
+
+
+def _rate(bound: float) -> str:
+    return f"{bound:.3g}"
+
+
+def _figures(measured: Measured) -> Figures:
+    from detect.sequences.measure import HOUR  # noqa: PLC0415
+    from identity.certificate import Figures  # noqa: PLC0415
+
+    return Figures(
+        events=measured.events,
+        lost=measured.lost,
+        host_millihours=measured.host_time * 1000 // HOUR,
+        session_millihours=measured.session_time * 1000 // HOUR,
+        sessions=measured.sessions,
+        boots=measured.boots,
+        matches=len(measured.matches),
+        blocks=len(measured.blocks),
+        history=measured.history,
+    )
+
+
+def _sign(
+    sequence: Sequence,
+    measured: Measured,
+    *,
+    key: Path,
+    passphrase: Path | None,
+    valid: str,
+    output: Path | None,
+) -> None:
+    from enforcer import certificates  # noqa: PLC0415
+    from identity import certificate, keys  # noqa: PLC0415
+    from identity.files import read_limited, write_atomically  # noqa: PLC0415
+    from identity.times import parse_span  # noqa: PLC0415
+
+    secret = read_limited(passphrase, 4096, "passphrase file").split(b"\n")[0] if passphrase else None
+    now = int(time.time())
+    made = certificate.Certificate(
+        sequence.name, sequence.digest, now, now + parse_span(valid), _figures(measured)
+    )
+    content = certificate.seal(made, keys.load_private(key, secret))
+    try:
+        if output is None:
+            output = certificates.keep(Places().certificates, sequence.name, content)
+        else:
+            write_atomically(output, content)
+    except OSError as error:
+        raise click.ClickException(f"the certificate cannot be written: {error.strerror}") from None
+    click.echo(f"{output}: {sequence.name} may block where this key is trusted to certify")
+
+
+def _revoke(name: str, reason: str | None, socket: Path | None) -> None:
+    from enforcer import certificates  # noqa: PLC0415
+    from enforcer.api import menshen_pb2 as pb  # noqa: PLC0415
+    from enforcer.client import agent  # noqa: PLC0415
+
+    if not reason:
+        raise click.UsageError("--revoke needs --reason: what was denied that should not have been")
+    try:
+        certificates.revoke(Places().certificates, name, reason)
+    except OSError as error:
+        raise click.ClickException(f"the revocation cannot be written: {error.strerror}") from None
+    click.echo(f"{name} is revoked")
+    try:
+        with agent(socket) as stub:
+            stub.Reload(pb.ReloadRequest(), timeout=600)
+    except EnforcerError as error:
+        raise click.ClickException(
+            f"the agent was not told, it counts from its next start: {error}"
+        ) from None
+    click.echo("the agent has put it back to alert")
