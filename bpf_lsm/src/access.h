@@ -120,14 +120,19 @@ static __always_inline int conclude(struct request *request, struct dentry *dent
 }
 
 /* What the sequences say to an access that the tables do not deny. */
-static __always_inline __u64 judge_sequences(struct request *request, __u64 verdict)
+static __always_inline __u64 judge_sequences(struct request *request, __u64 verdict, __u32 port)
 {
+	struct taken taken = {
+		.slot = request->slot,
+		.want = request->want,
+		.class = request->class,
+		.operation = request->attempt.operation,
+		.port = port,
+	};
+
 	if (!(request->want & request->image->sequence_rights) || verdict >> 24 & 1)
 		return verdict;
-	return stricter(verdict,
-			follow_sequences(request->image, request->switches, request->want, request->class,
-					 &request->attempt),
-			request->switches);
+	return stricter(verdict, follow_sequences(&taken), request->switches);
 }
 
 static __always_inline int check_object(struct request *request, struct dentry *dentry, struct inode *inode,
@@ -143,7 +148,7 @@ static __always_inline int check_object(struct request *request, struct dentry *
 		verdict = judge_class(request->image, &request->subject, request->class, request->flags, request->want);
 		if (inode && !one_name(inode))
 			verdict = stricter(verdict, judge_alias(request, inode), request->switches);
-		verdict = judge_sequences(request, verdict);
+		verdict = judge_sequences(request, verdict, 0);
 	} else if (rule != RULE_NO_PATH || request->want & (BIT(RIGHT_EXECUTE) | BIT(RIGHT_MAP_EXEC))) {
 		/* memfd, pipes, shared memory: data may pass, programs may not. */
 		verdict = judge_builtin(&request->subject, rule, lowest_bit(request->want));

@@ -30,14 +30,15 @@ static __always_inline __u64 least(__u64 one, __u64 other)
 	return one < other ? one : other;
 }
 
-static __always_inline bool has_port(const struct wait *wait, __u32 port)
+/* 1 if the port is among the first `count`. Without branches, each of which would double the verifier's work. */
+static __always_inline __u32 has_port(const struct wait *wait, __u32 port)
 {
-	bool found = false;
+	__u32 found = 0, so_far = wait->count;
 
 #pragma unroll
 	for (__u32 i = 0; i < MAX_COUNT; i++)
-		found |= i < wait->count && wait->ports[i] == port;
-	return found;
+		found |= (((__u32)wait->ports[i] ^ (port & 0xffff)) - 1) & (i - so_far);
+	return found >> 31;
 }
 
 /* The last step is about to happen. A verdict: denied, or only told. */
@@ -61,7 +62,8 @@ static long follow_step(__u32 i, struct follow *follow)
 	struct wait *wait, *following;
 	__u64 now = follow->now, start, verdict = 0;
 	__u32 low = follow->slots, slot, at, needed, most, so_far;
-	bool seen, is_last;
+	__u32 seen;
+	bool is_last;
 
 	if (!follow->slots)
 		return 1;
@@ -105,7 +107,7 @@ static long follow_step(__u32 i, struct follow *follow)
 	start = wait->start;
 	needed = step->count - 1;
 	most = needed;
-	seen = false;
+	seen = 0;
 	if (step->flags & STEP_DISTINCT) {
 		seen = has_port(wait, follow->port);
 		most++;
@@ -137,35 +139,59 @@ static long follow_step(__u32 i, struct follow *follow)
 	return 0;
 }
 
-/* An access that nothing else denies: 0, or the verdict of a sequence whose last step it is. */
-static __noinline __u64 follow_sequences(const struct image_header *image, struct control *switches, __u32 want,
-					 __u32 class, struct attempt *attempt)
+/* What a hook knows about an access that nothing else denies. */
+struct taken {
+	__u32 slot; /* of the image */
+	__u32 want;
+	__u32 class;
+	__u32 operation;
+	__u32 port;
+	__u32 reserved;
+};
+
+/*
+ * 0, or the verdict of a sequence whose last step this is. A global function: it is verified once, by itself, and not
+ * again on every path of every hook.
+ */
+__noinline __u64 follow_sequences(struct taken *taken)
 {
-	const struct image_sequences *sequences = image_at(image, image->off_sequences);
-	const __u64 *slots = image_at(image, image->off_slots + class * sizeof(__u64));
-	struct follow follow = { .image = image, .switches = switches, .slots = *slots, .class = class };
+	struct control *switches = get_control();
+	const struct image_sequences *sequences;
+	const struct image_header *image;
+	struct follow follow = {};
 	struct label *label;
 	__u64 concerned = 0;
+	__u32 want;
 
+	if (!taken || !switches)
+		return 0;
+	image = image_of(taken->slot);
+	if (!image)
+		return 0;
+	follow.slots = *(const __u64 *)image_at(image, image->off_slots + taken->class * sizeof(__u64));
 	if (!follow.slots)
 		return 0;
-	for (__u32 right = 0; right < RIGHT_COUNT; right++)
-		if (want >> right & 1)
-			concerned |= sequences->by_right[right];
 	label = label_of(bpf_get_current_task_btf());
 	if (!label || !label->session)
 		return 0;
+	sequences = image_at(image, image->off_sequences);
+	want = taken->want;
+#pragma unroll
+	for (__u32 right = 0; right < RIGHT_COUNT; right++)
+		concerned |= sequences->by_right[right] & -(__u64)(want >> right & 1);
 	if (label->identity)
 		concerned &= ~sequences->unidentified;
 	follow.slots &= concerned;
 	if (!follow.slots)
 		return 0;
+	follow.image = image;
+	follow.switches = switches;
 	follow.session = label->session;
 	follow.now = bpf_ktime_get_boot_ns();
 	follow.right = lowest_bit(want);
-	follow.operation = attempt->operation;
-	if (attempt->endpoint)
-		follow.port = attempt->endpoint->port;
+	follow.class = taken->class;
+	follow.operation = taken->operation;
+	follow.port = taken->port;
 	bpf_loop(MAX_SLOTS, follow_step, &follow, 0);
 	return follow.verdict;
 }

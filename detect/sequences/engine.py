@@ -6,8 +6,8 @@ Whole batches are only sifted: what no sequence can begin with or waits for is n
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Final
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from bpf_lsm.observation import Type
 from detect.alert import Alert, Evidence, Level
 from detect.batch import Batch, Tagged
 from detect.sequences.automaton import Automaton, Interest, build, interests
+from detect.sequences.begins import Begin, shared
 from detect.sequences.events import Events, file_key, file_keys
 from detect.sequences.lineage import Lineage
 from detect.sequences.order import Order, Ordered, Part
@@ -67,9 +68,44 @@ class Counters:
 class State:
     """One sequence and its partial matches by key, the longest untouched first."""
 
+    number: int
     automaton: Automaton
     joined: Key
+    begin: Begin | None
+    """Where its first step is noted, if it is shared; then `runs` have got further."""
     runs: dict[int, list[Run]] = field(default_factory=dict)
+    told: dict[int, int] = field(default_factory=dict)
+    """By key: as the how manieth event it came true; what began before then is over."""
+
+    def waits(self, key: int, interest: Interest) -> bool:
+        """Whether an event that this concerns can matter for a key."""
+        if key in self.runs:
+            return True
+        return self.begin is not None and bool(interest.steps & 2) and key in self.begin.last
+
+    def begun(self, key: int, serial: int, now: int) -> Run | None:
+        """A run of the first step that was noted, unless it was made already or is over."""
+        if self.begin is None or (noted := self.begin.last.get(key)) is None:
+            return None
+        start, number, kept = noted
+        if number >= serial or number <= self.told.get(key, -1) or now - start > self.automaton.within:
+            return None
+        if any(run.at == 1 and run.start == start for run in self.runs.get(key, ())):
+            return None
+        return Run(1, start, start, (), Link(None, 0, kept))
+
+
+@dataclass(frozen=True, slots=True)
+class Concerned:
+    """What a set of tags is to all sequences. The last two are bits of those in `others`."""
+
+    begins: tuple[Begin, ...]
+    others: tuple[Interest, ...]
+    always: bool
+    """One of the others may begin with it."""
+    session: int
+    further: int
+    """By tree or file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,15 +148,23 @@ class SequenceEngine:
     ) -> None:
         self.limits = limits or Limits()
         self.counters = Counters()
-        self._states = [State(build(each), each.key) for each in sequences]
+        self._automata = [build(each) for each in sequences]
+        self._begins, begins = shared(self._automata)
+        self._states = [
+            State(number, automaton, automaton.key, begin)
+            for number, (automaton, begin) in enumerate(zip(self._automata, begins, strict=True))
+        ]
         self._order = Order(self.limits.slack)
         self._lineage = Lineage(self.limits.processes)
         self._keys = {state.joined for state in self._states}
-        self._automata = [state.automaton for state in self._states]
-        self._sets: list[tuple[Interest, ...]] = [interests(self._automata, (tag,)) for tag in tags]
         self._tags = tuple(tags)
-        self._used = np.array([bool(each) for each in self._sets], dtype=bool)
+        self._sets = [self._concerned((tag,)) for tag in tags]
+        """By number of a set of tags: what begins with it, and who else is interested."""
+        self._used = np.array([bool(each.begins or each.others) for each in self._sets], dtype=bool)
+        self._masks: dict[Key, dict[int, int]] = {key: {} for key in Key}
+        """By key: sequences that have something of it, as bits; some more until they are next swept."""
         self._set_numbers: dict[tuple[int, ...], int] = {}
+        self._serial = 0
         self._live = 0
         self._lost: int | None = None
         self._gap = -1
@@ -182,11 +226,11 @@ class SequenceEngine:
             parts.insert(0, (gaps, np.full(len(gaps), _GAP)))
         if Key.TREE in self._keys or Key.FILE in self._keys:
             kinds = np.ascontiguousarray(batch["type"])
-            born = np.flatnonzero((kinds == Type.FORK) | (kinds == Type.EXEC))
-            for where in (born, places):
+            # Whoever has descendants forks, and a leaf matters only if it is tagged.
+            for where in (np.flatnonzero(kinds == Type.FORK), places):
                 self._lineage.learn(batch["process"][where].tolist(), batch["parent"][where].tolist())
             if Key.FILE in self._keys:
-                where = born[kinds[born] == Type.EXEC]
+                where = np.flatnonzero(kinds == Type.EXEC)
                 files = file_keys(batch["inode"][where], batch["device"][where])
                 self._lineage.executed(
                     batch["process"][where].tolist(), files.tolist(), times[where].tolist()
@@ -210,17 +254,60 @@ class SequenceEngine:
         first = np.flatnonzero(np.diff(event, prepend=-1))
         sizes = np.diff(np.append(first, len(event)))
         what = tag[first]
-        for each in np.flatnonzero(sizes > 1).tolist():
-            start = int(first[each])
-            what[each] = self._set_number(tuple(tag[start : start + int(sizes[each])].tolist()))
+        several = np.flatnonzero(sizes > 1)
+        if len(several):
+            what[several] = self._set_numbers_of(tag, first[several], sizes[several])
         return event[first], what
+
+    def _set_numbers_of(
+        self, tag: NDArray[np.int64], first: NDArray[np.intp], sizes: NDArray[np.intp]
+    ) -> NDArray[np.int64]:
+        """The numbers of sets of several tags: each different set is looked at once."""
+        width = max(1, len(self._tags)).bit_length()
+        most = 62 // width
+        code = np.zeros(len(first), np.int64)
+        for each in range(min(int(sizes.max()), most)):
+            mine = sizes > each
+            code[mine] = code[mine] << width | (tag[first[mine] + each] + 1)
+        _, one_of_each, which = np.unique(code, return_index=True, return_inverse=True)
+        numbers = [
+            self._set_number(tuple(tag[start : start + min(size, most)].tolist()))
+            for start, size in zip(first[one_of_each].tolist(), sizes[one_of_each].tolist(), strict=True)
+        ]
+        return np.array(numbers, np.int64)[which]
 
     def _set_number(self, tags: tuple[int, ...]) -> int:
         number = self._set_numbers.get(tags)
         if number is None:
             number = self._set_numbers[tags] = len(self._sets)
-            self._sets.append(interests(self._automata, [self._tags[tag] for tag in tags]))
+            self._sets.append(self._concerned([self._tags[tag] for tag in tags]))
         return number
+
+    def _concerned(self, tags: Sequence[str]) -> Concerned:
+        begins = tuple(each for each in self._begins if not each.watch.tags.isdisjoint(tags))
+        others = []
+        for each in interests(self._automata, tags):
+            noted = self._states[each.sequence].begin is not None
+            interest = replace(each, steps=each.steps & ~1, begins=False) if noted else each
+            if interest.steps or interest.guards:
+                others.append(interest)
+        bits = dict.fromkeys(Key, 0)
+        for interest in others:
+            bits[self._states[interest.sequence].joined] |= 1 << interest.sequence
+        further = bits[Key.TREE] | bits[Key.FILE]
+        always = any(interest.begins for interest in others)
+        return Concerned(begins, tuple(others), always, bits[Key.SESSION], further)
+
+    def _awaited(self, sequences: int, events: Events, now: int) -> bool:
+        """Whether one of these sequences, by tree or file, waits for something of the event's process."""
+        trees, files = self._masks[Key.TREE], self._masks[Key.FILE]
+        if trees and any(
+            trees.get(each, 0) & sequences for each in self._lineage.ancestors(events["process"])
+        ):
+            return True
+        return bool(files) and any(
+            files.get(each, 0) & sequences for each in self._keys_of(Key.FILE, events, now)
+        )
 
     def _process(self, ordered: Ordered) -> list[Alert]:
         if self._order.youngest - self._swept > SWEEP:
@@ -230,28 +317,50 @@ class SequenceEngine:
         found: list[Finding] = []
         events = Events(ordered)
         sets, states = self._sets, self._states
-        sessions = events.column("session")
+        keys: dict[Key, list[int]] = {Key.SESSION: events.column("session")}
+        if Key.TREE in self._keys:
+            keys[Key.TREE] = events.column("process")
+        if Key.FILE in self._keys:
+            keys[Key.FILE] = file_keys(ordered.column("inode"), ordered.column("device")).tolist()
+        sessions, live = keys[Key.SESSION], self._masks[Key.SESSION]
         for at, (now, what) in enumerate(zip(ordered.time.tolist(), ordered.what.tolist(), strict=True)):
+            events.at = at
             if what >= 0:
-                session = sessions[at]
-                for interest in sets[what]:
-                    state = states[interest.sequence]
-                    # Most events end here: nobody waits for them.
-                    if not interest.begins and (
-                        not state.runs or (state.joined is Key.SESSION and session not in state.runs)
-                    ):
-                        continue
-                    events.at = at
-                    self._follow(state, interest, events, now, found)
+                self._serial += 1
+                concerned = sets[what]
+                # Most events end here: nobody waits for them.
+                if concerned.others and (
+                    concerned.always
+                    or concerned.session & live.get(sessions[at], 0)
+                    or (concerned.further and self._awaited(concerned.further, events, now))
+                ):
+                    for interest in concerned.others:
+                        self._follow(states[interest.sequence], interest, events, now, found)
+                for begin in concerned.begins:
+                    self._note(begin, keys[begin.joined][at], events, now)
             elif what == _GAP:
                 self._gap = now
                 self.counters.gaps += 1
             else:
-                events.at = at
                 self._deny(events, now, found)
         events.fill()
         self.counters.alerts += len(found)
         return [finding.alert() for finding in found]
+
+    def _note(self, begin: Begin, key: int, events: Events, now: int) -> None:
+        """The first step of some sequences."""
+        if not key:
+            self.counters.without_key += 1
+            return
+        if begin.watch.where and not begin.watch.holds(events, ()):
+            return
+        if begin.last.pop(key, None) is None:
+            self._live += 1
+        begin.last[key] = (now, self._serial, events.keep())
+        masks = self._masks[begin.joined]
+        masks[key] = masks.get(key, 0) | begin.sequences
+        if self._live > self.limits.keys:
+            self._evict()
 
     def _follow(
         self, state: State, interest: Interest, events: Events, now: int, found: list[Finding]
@@ -259,20 +368,33 @@ class SequenceEngine:
         """One event for one sequence: for each key that it may belong to, the one that it may begin first."""
         begins, told = interest.begins, False
         for key in self._keys_of(state.joined, events, now):
-            runs = state.runs.get(key)
-            if runs is None and not begins:
-                continue
-            if not key:
-                self.counters.without_key += 1
-            else:
-                self.counters.looked_at += 1
-                mine = [] if runs is None else runs
-                whole = advance(state.automaton, mine, interest, events, now=now, begins=begins)
-                self._keep(state, key, mine, fresh=runs is None)
-                if whole is not None and not told:
-                    told = True
-                    found.append(self._finding(state, whole, events["session"]))
+            if state.waits(key, interest) or begins:
+                if key:
+                    self.counters.looked_at += 1
+                    whole = self._advance(state, key, interest, events, now=now, begins=begins)
+                    if whole is not None and not told:
+                        told = True
+                        found.append(self._finding(state, whole, events["session"]))
+                else:
+                    self.counters.without_key += 1
             begins = False
+
+    def _advance(
+        self, state: State, key: int, interest: Interest, events: Events, *, now: int, begins: bool
+    ) -> Run | None:
+        """One event for one key of a sequence; the run that is whole with it."""
+        runs = state.runs.get(key)
+        mine = [] if runs is None else runs
+        begun = state.begun(key, self._serial, now) if interest.steps & 2 else None
+        if begun is not None:
+            mine.append(begun)
+        whole = advance(state.automaton, mine, interest, events, now=now, begins=begins)
+        if begun is not None and begun.count == 0 and begun in mine:
+            mine.remove(begun)  # it is still noted
+        if whole is not None:
+            state.told[key] = self._serial
+        self._keep(state, key, mine, fresh=runs is None)
+        return whole
 
     def _keys_of(self, joined: Key, events: Events, now: int) -> Iterable[int]:
         if joined is Key.SESSION:
@@ -297,11 +419,18 @@ class SequenceEngine:
         else:
             self._live += 1
         state.runs[key] = runs
+        masks = self._masks[state.joined]
+        masks[key] = masks.get(key, 0) | 1 << state.number
         if self._live > self.limits.keys:
-            fullest = max(self._states, key=lambda each: len(each.runs))
-            del fullest.runs[next(iter(fullest.runs))]
-            self._live -= 1
-            self.counters.keys_evicted += 1
+            self._evict()
+
+    def _evict(self) -> None:
+        """Let go of what is longest untouched where there is most."""
+        tables: list[dict[int, Any]] = [state.runs for state in self._states]
+        fullest = max((*tables, *(begin.last for begin in self._begins)), key=len)
+        del fullest[next(iter(fullest))]
+        self._live -= 1
+        self.counters.keys_evicted += 1
 
     def _deny(self, events: Events, now: int, found: list[Finding]) -> None:
         """The kernel denied the last step: the alert has the chain as far as the stream has shown it."""
@@ -315,7 +444,9 @@ class SequenceEngine:
         if last is not None and now - last <= automaton.within:
             self.counters.repeated_denials += 1
             return
-        runs = [run for run in state.runs.get(session, ()) if not run.expired(automaton, now)]
+        begun = state.begun(session, self._serial + 1, now)
+        runs = [*state.runs.get(session, ()), *([begun] if begun else ())]
+        runs = [run for run in runs if not run.expired(automaton, now)]
         chain = max(runs, key=lambda run: (run.at, run.since)).chain if runs else None
         final = len(automaton.steps)
         whole = Run(final, now, now, (), Link(chain, final - 1, events.keep()))
@@ -330,6 +461,10 @@ class SequenceEngine:
         """The clock began anew: nothing goes on across that."""
         for state in self._states:
             state.runs.clear()
+            state.told.clear()
+        for begin in self._begins:
+            begin.last.clear()
+        self._remask()
         self._live, self._swept, self._gap = 0, 0, -1
         self._gaps.clear()
         self._denied.clear()
@@ -345,5 +480,28 @@ class SequenceEngine:
             ]
             for key in over:
                 del state.runs[key]
-            self._live -= len(over)
-            self.counters.expired += len(over)
+            self._let_go(len(over))
+            if len(state.told) > self.limits.sessions:
+                state.told = {key: state.told[key] for key in list(state.told)[-self.limits.sessions // 2 :]}
+        for begin in self._begins:
+            late = [key for key, noted in begin.last.items() if now - noted[0] > begin.within]
+            for key in late:
+                del begin.last[key]
+            self._let_go(len(late))
+        self._remask()
+
+    def _remask(self) -> None:
+        for masks in self._masks.values():
+            masks.clear()
+        for begin in self._begins:
+            masks = self._masks[begin.joined]
+            for key in begin.last:
+                masks[key] = masks.get(key, 0) | begin.sequences
+        for state in self._states:
+            masks = self._masks[state.joined]
+            for key in state.runs:
+                masks[key] = masks.get(key, 0) | 1 << state.number
+
+    def _let_go(self, count: int) -> None:
+        self._live -= count
+        self.counters.expired += count

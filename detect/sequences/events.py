@@ -77,9 +77,7 @@ class Events:
         if not self._kept:
             return
         which = np.fromiter(self._kept, np.intp, len(self._kept))
-        rows = np.empty(len(which), ROW)
-        for name in ROW.names or ():
-            rows[name] = self._ordered.column(name, which)
+        rows = self._ordered.rows(ROW, which)
         data, size = rows.tobytes(), ROW.itemsize
         for number, (at, kept) in enumerate(self._kept.items()):
             kept.row = data[number * size : (number + 1) * size]

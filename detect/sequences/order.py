@@ -8,7 +8,7 @@ of their arrival, and never on how they were parted into batches.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +50,23 @@ class Ordered:
             (part,) = self.parts
             return _column(part.batch, name, part.places[order])
         return np.concatenate([_column(part.batch, name, part.places) for part in self.parts])[order]
+
+    def rows(self, dtype: np.dtype[Any], which: NDArray[np.intp]) -> Column:
+        """All columns of some of the events. Views of one array of records are copied at once."""
+        rows = np.empty(len(which), dtype)
+        names = list(dtype.names or ())
+        if len(self.parts) == 1:
+            (part,) = self.parts
+            records = part.batch["time"].base
+            if isinstance(records, np.ndarray) and records.dtype.names and len(records) == len(part.batch):
+                size = records.dtype.itemsize
+                raw = rows.view(np.uint8).reshape(len(rows), dtype.itemsize)
+                taken = records[part.places[self._order[which]]]
+                raw[:, :size] = taken.view(np.uint8).reshape(len(rows), size)
+                names = [name for name in names if part.batch.columns[name].base is not records]
+        for name in names:
+            rows[name] = self.column(name, which)
+        return rows
 
     def sources(self) -> NDArray[np.intp]:
         """The number of the part that each is from."""

@@ -7,10 +7,12 @@
  * |------------|-----------------------------------------------------------------------------|
  * | on_exec    | (tp_btf) counts the execs of everybody: attached or not, and since when      |
  * | emit       | (syscall) writes records to a ring, as many and as large as asked           |
+ * | follow     | (syscall) an access of a session that sequences are asked about             |
  * | peek       | (tp_btf) looks long at the image in force:   for the process `command` only    |
  * | needless   | (optional) on a tracepoint that no kernel has                               |
  */
 #include "agent.bpf.c"
+#include "sequence.h"
 
 #ifndef VERSION
 #define VERSION 1
@@ -57,6 +59,29 @@ SEC("?tp_btf/no_such_tracepoint_either")
 int BPF_PROG(needless)
 {
 	return 0;
+}
+
+struct follow_args {
+	__u64 session;
+	__u64 identity;
+	struct taken taken;
+};
+
+/* 0: done; else 1 for told or 3 for denied, and the rule above that. */
+SEC("syscall")
+int follow(struct follow_args *args)
+{
+	struct taken taken = args->taken;
+	struct label *label = bpf_task_storage_get(&labels, bpf_get_current_task_btf(), 0,
+						   BPF_LOCAL_STORAGE_GET_F_CREATE);
+	__u64 verdict;
+
+	if (!label)
+		return -12;
+	label->session = args->session;
+	label->identity = args->identity;
+	verdict = follow_sequences(&taken);
+	return verdict ? (verdict & 0xffff) << 2 | (verdict >> 24 & 1) << 1 | 1 : 0;
 }
 
 struct emit_args {
