@@ -27,6 +27,8 @@ class Begin:
     """The longest that one of them may take."""
     sequences: int = 0
     """Their numbers, as bits."""
+    live: dict[int, int] = field(default_factory=dict)
+    """Of all sequences with its kind of key: see `SequenceEngine`."""
     last: dict[int, Begun] = field(default_factory=dict)
     """By key, the longest untouched first."""
 

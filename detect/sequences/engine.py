@@ -74,6 +74,8 @@ class State:
     begin: Begin | None
     """Where its first step is noted, if it is shared; then `runs` have got further."""
     runs: dict[int, list[Run]] = field(default_factory=dict)
+    live: dict[int, int] = field(default_factory=dict)
+    """Of all sequences with its kind of key: see `SequenceEngine`."""
     told: dict[int, int] = field(default_factory=dict)
     """By key: as the how manieth event it came true; what began before then is over."""
 
@@ -150,6 +152,8 @@ class SequenceEngine:
         self.counters = Counters()
         self._automata = [build(each) for each in sequences]
         self._begins, begins = shared(self._automata)
+        self._live_of: dict[str, dict[int, int]] = {key.value: {} for key in Key}
+        """By kind of key and key: sequences that have something of it, as bits; some more until swept."""
         self._states = [
             State(number, automaton, automaton.key, begin)
             for number, (automaton, begin) in enumerate(zip(self._automata, begins, strict=True))
@@ -161,8 +165,14 @@ class SequenceEngine:
         self._sets = [self._concerned((tag,)) for tag in tags]
         """By number of a set of tags: what begins with it, and who else is interested."""
         self._used = np.array([bool(each.begins or each.others) for each in self._sets], dtype=bool)
-        self._masks: dict[Key, dict[int, int]] = {key: {} for key in Key}
-        """By key: sequences that have something of it, as bits; some more until they are next swept."""
+        for state in self._states:
+            state.live = self._live_of[state.joined.value]
+        for begin in self._begins:
+            begin.live = self._live_of[begin.joined.value]
+        self._of_trees, self._of_files = (
+            sum(1 << state.number for state in self._states if state.joined is key)
+            for key in (Key.TREE, Key.FILE)
+        )
         self._set_numbers: dict[tuple[int, ...], int] = {}
         self._serial = 0
         self._live = 0
@@ -298,16 +308,22 @@ class SequenceEngine:
         always = any(interest.begins for interest in others)
         return Concerned(begins, tuple(others), always, bits[Key.SESSION], further)
 
-    def _awaited(self, sequences: int, events: Events, now: int) -> bool:
-        """Whether one of these sequences, by tree or file, waits for something of the event's process."""
-        trees, files = self._masks[Key.TREE], self._masks[Key.FILE]
-        if trees and any(
-            trees.get(each, 0) & sequences for each in self._lineage.ancestors(events["process"])
-        ):
-            return True
-        return bool(files) and any(
-            files.get(each, 0) & sequences for each in self._keys_of(Key.FILE, events, now)
-        )
+    def _awaited(self, sequences: int, events: Events, now: int) -> int:
+        """Which of these sequences, by tree or file, wait for something of the event's process; as bits."""
+        found = 0
+        ancestors = self._lineage.ancestors(events["process"])
+        if sequences & self._of_trees:
+            trees = self._live_of["tree"]
+            for each in ancestors:
+                if each in trees:
+                    found |= trees[each]
+        if sequences & self._of_files:
+            files = self._live_of["file"]
+            found |= files.get(file_key(events), 0)
+            for each in self._lineage.files(ancestors, now):
+                if each in files:
+                    found |= files[each]
+        return found & sequences
 
     def _process(self, ordered: Ordered) -> list[Alert]:
         if self._order.youngest - self._swept > SWEEP:
@@ -317,27 +333,34 @@ class SequenceEngine:
         found: list[Finding] = []
         events = Events(ordered)
         sets, states = self._sets, self._states
-        keys: dict[Key, list[int]] = {Key.SESSION: events.column("session")}
+        keys = {"session": events.column("session")}
         if Key.TREE in self._keys:
-            keys[Key.TREE] = events.column("process")
+            keys["tree"] = events.column("process")
         if Key.FILE in self._keys:
-            keys[Key.FILE] = file_keys(ordered.column("inode"), ordered.column("device")).tolist()
-        sessions, live = keys[Key.SESSION], self._masks[Key.SESSION]
+            keys["file"] = file_keys(ordered.column("inode"), ordered.column("device")).tolist()
+        sessions, sessions_live = keys["session"], self._live_of["session"]
+        processes, files = keys.get("tree", sessions), keys.get("file", sessions)
         for at, (now, what) in enumerate(zip(ordered.time.tolist(), ordered.what.tolist(), strict=True)):
             events.at = at
             if what >= 0:
                 self._serial += 1
                 concerned = sets[what]
-                # Most events end here: nobody waits for them.
-                if concerned.others and (
-                    concerned.always
-                    or concerned.session & live.get(sessions[at], 0)
-                    or (concerned.further and self._awaited(concerned.further, events, now))
-                ):
-                    for interest in concerned.others:
-                        self._follow(states[interest.sequence], interest, events, now, found)
+                if concerned.others:
+                    live = sessions_live.get(sessions[at], 0) & concerned.session
+                    if concerned.further:
+                        live |= self._awaited(concerned.further, events, now)
+                    # Most events end here: nobody waits for them.
+                    if live or concerned.always:
+                        for interest in concerned.others:
+                            if live >> interest.sequence & 1 or interest.begins:
+                                self._follow(states[interest.sequence], interest, events, now, found)
                 for begin in concerned.begins:
-                    self._note(begin, keys[begin.joined][at], events, now)
+                    key = sessions[at]
+                    if begin.joined is Key.TREE:
+                        key = processes[at]
+                    elif begin.joined is Key.FILE:
+                        key = files[at]
+                    self._note(begin, key, events, now)
             elif what == _GAP:
                 self._gap = now
                 self.counters.gaps += 1
@@ -357,8 +380,7 @@ class SequenceEngine:
         if begin.last.pop(key, None) is None:
             self._live += 1
         begin.last[key] = (now, self._serial, events.keep())
-        masks = self._masks[begin.joined]
-        masks[key] = masks.get(key, 0) | begin.sequences
+        begin.live[key] = begin.live.get(key, 0) | begin.sequences
         if self._live > self.limits.keys:
             self._evict()
 
@@ -419,8 +441,7 @@ class SequenceEngine:
         else:
             self._live += 1
         state.runs[key] = runs
-        masks = self._masks[state.joined]
-        masks[key] = masks.get(key, 0) | 1 << state.number
+        state.live[key] = state.live.get(key, 0) | 1 << state.number
         if self._live > self.limits.keys:
             self._evict()
 
@@ -491,16 +512,14 @@ class SequenceEngine:
         self._remask()
 
     def _remask(self) -> None:
-        for masks in self._masks.values():
-            masks.clear()
+        for live in self._live_of.values():
+            live.clear()
         for begin in self._begins:
-            masks = self._masks[begin.joined]
             for key in begin.last:
-                masks[key] = masks.get(key, 0) | begin.sequences
+                begin.live[key] = begin.live.get(key, 0) | begin.sequences
         for state in self._states:
-            masks = self._masks[state.joined]
             for key in state.runs:
-                masks[key] = masks.get(key, 0) | 1 << state.number
+                state.live[key] = state.live.get(key, 0) | 1 << state.number
 
     def _let_go(self, count: int) -> None:
         self._live -= count

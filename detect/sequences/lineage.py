@@ -52,8 +52,13 @@ class Lineage:
 
     def files(self, ancestors: tuple[int, ...], now: int) -> list[int]:
         """What these processes run or ran by now, the nearest process and its newest program first."""
-        known = self._files
-        return [file for each in ancestors if each in known for time, file in known[each] if time <= now]
+        known, found = self._files, []
+        for each in ancestors:
+            if each in known:
+                for time, file in known[each]:
+                    if time <= now:
+                        found.append(file)
+        return found
 
     def _bound(self, table: dict[int, Any]) -> None:
         if len(table) > self.limit:

@@ -140,12 +140,24 @@ def advance(
     if whole is not None:
         runs.clear()
         return whole
-    runs[:] = _best(automaton, made) if changed and len(made) > 1 else made
+    if changed and len(made) > 1:
+        made = _pair(automaton, made) if len(made) == 2 else _best(automaton, made)
+    runs[:] = made
     return None
 
 
 def _kills(guards: tuple[Watch, ...], event: Fields, run: Run) -> bool:
     return any(guard.holds(event, run.captured) for guard in guards)
+
+
+def _pair(automaton: Automaton, runs: list[Run]) -> list[Run]:
+    """`_best` of two, which is what there is most often."""
+    one, other = runs
+    if one.at != other.at or one.power(automaton.steps[one.at]) != other.power(automaton.steps[one.at]):
+        return runs
+    if one.start >= other.start and one.since >= other.since:
+        return [one]
+    return [other] if other.start >= one.start and other.since >= one.since else runs
 
 
 def _best(automaton: Automaton, runs: list[Run]) -> list[Run]:
