@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -33,6 +34,9 @@ class Sequences(Protocol):
 
     def drain(self) -> list[Alert]:
         """The rest of it, when the stream has paused."""
+
+    def blocks(self, rules: Mapping[int, str]) -> None:
+        """Rules of the gate that are sequences, by name: a denial by one is that sequence's last step."""
 
 
 @dataclass(frozen=True, slots=True)

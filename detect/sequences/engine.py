@@ -228,10 +228,7 @@ class SequenceEngine:
         """The places of the events that matter, and what each is to the engine, in the order of arrival."""
         places, what = self._tagged(tagged)
         parts = [(places, what)]
-        lost = np.ascontiguousarray(batch["lost"])
-        first = int(lost[0]) if self._lost is None else self._lost
-        self._lost = int(lost[-1])
-        gaps = np.flatnonzero(np.diff(lost, prepend=np.uint32(first)))
+        gaps = self._new_gaps(np.ascontiguousarray(batch["lost"]))
         if len(gaps):
             parts.insert(0, (gaps, np.full(len(gaps), _GAP)))
         if Key.TREE in self._keys or Key.FILE in self._keys:
@@ -254,6 +251,17 @@ class SequenceEngine:
         every = np.concatenate([part[0] for part in parts])
         order = np.argsort(every, kind="stable")
         return every[order], np.concatenate([part[1] for part in parts])[order]
+
+    def _new_gaps(self, lost: NDArray[np.uint32]) -> NDArray[np.intp]:
+        """Where more was lost than ever before. Events of another source than the kernel have 0 there."""
+        if self._lost is None:
+            self._lost = int(lost[0])
+        if int(lost[0]) == self._lost == int(lost.max()) == int(lost.min()):
+            return np.empty(0, np.intp)
+        more = (lost - np.uint32(self._lost)).astype(np.int32)
+        most = np.maximum.accumulate(np.append(np.int32(0), more))
+        self._lost = (self._lost + int(most[-1])) % (1 << 32)
+        return np.flatnonzero(more > most[:-1])
 
     def _tagged(self, tagged: Tagged) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
         """Events with a tag that some sequence knows, each once, with the number of its set of tags."""
@@ -486,7 +494,7 @@ class SequenceEngine:
         for begin in self._begins:
             begin.last.clear()
         self._remask()
-        self._live, self._swept, self._gap = 0, 0, -1
+        self._live, self._swept, self._gap, self._lost = 0, 0, -1, None
         self._gaps.clear()
         self._denied.clear()
         self.counters.restarts += 1

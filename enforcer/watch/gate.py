@@ -62,6 +62,8 @@ class GateFollower:
         self.dropped = 0
         self.connected = 0
         """How often the names were learned."""
+        self.sequences: dict[int, str] = {}
+        """Rules of the image in force that are sequences, as far as one has denied something."""
         self.trouble = "not connected yet"
         """Why the agent cannot be followed; empty if it is."""
 
@@ -102,6 +104,11 @@ class GateFollower:
 
     def _put(self, batch: pb.EventBatch) -> int:
         """Keep them; the number of the last."""
+        for event in batch.events:
+            if event.rule_kind == "sequence":
+                self.sequences[event.rule] = event.rule_name
+            else:
+                self.sequences.pop(event.rule, None)  # of another image
         with self._lock:
             room = ROOM - len(self._waiting)
             self.dropped += max(0, len(batch.events) - room) + batch.lost

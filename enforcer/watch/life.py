@@ -209,6 +209,7 @@ class Watch:
         elif paused := self.pipeline.pause():
             self._tell(paused, boot)
         if (denied := self.gate.take(self.pipeline.decoder.symbols, boot)) is not None:
+            self.pipeline.sequences.blocks(dict(self.gate.sequences))
             self._pass_on(self.pipeline.judge(denied), boot)
         self._measure()
         return len(raw.records)

@@ -98,6 +98,9 @@ class NoSequences:
     def feed(self, batch: Batch, tagged: Tagged) -> list[Alert]:
         return []
 
+    def blocks(self, rules: Mapping[int, str]) -> None:
+        pass
+
     def drain(self) -> list[Alert]:
         return []
 
