@@ -102,9 +102,34 @@ struct walk {
 	__u32 offset; /* in the name of the current one */
 };
 
+struct progress_key {
+	__u64 session;
+	__u64 sequence; /* id: it stays when the image is swapped */
+};
+
+/* What a hook knows about an access that nothing else denies, for the sequences that it may be a step of. */
+struct taken {
+	__u32 slot; /* of the image */
+	__u32 want;
+	__u32 class;
+	__u32 operation;
+	__u32 port;
+	__u32 reserved;
+};
+
+/* Where one call of follow_sequences() stands; sequence.h. */
+struct follow {
+	struct taken taken;
+	struct progress_key key;
+	__u64 slots; /* still to be looked at */
+	__u64 now;
+	__u64 verdict;
+};
+
 /* A task's scratch memory; hooks can be preempted, so it cannot belong to the CPU. */
 struct scratch {
 	struct walk walk;
+	struct follow follow;
 	__u64 names[MAX_DEPTH]; /* d_name.name of each component, leaf first; 0 stands for "self" under /proc */
 	char name[264]; /* NAME_MAX is 255 */
 	struct event event;
@@ -200,11 +225,6 @@ struct {
 } adoption_by_pid SEC(".maps");
 
 /* Sequences that block: sequence.h. */
-struct progress_key {
-	__u64 session;
-	__u64 sequence; /* id: it stays when the image is swapped */
-};
-
 /* For one step: when the sequence began (0: it has not come here), until when, and which ports so far. */
 struct wait {
 	__u64 start;

@@ -12,19 +12,6 @@
 
 static const struct progress no_progress;
 
-struct follow {
-	const struct image_header *image;
-	struct control *switches;
-	__u64 slots;
-	__u64 session;
-	__u64 now;
-	__u64 verdict;
-	__u32 right;
-	__u32 class;
-	__u32 operation;
-	__u32 port;
-};
-
 static __always_inline __u64 least(__u64 one, __u64 other)
 {
 	return one < other ? one : other;
@@ -41,44 +28,29 @@ static __always_inline __u32 has_port(const struct wait *wait, __u32 port)
 	return found >> 31;
 }
 
-/* The last step is about to happen. A verdict: denied, or only told. */
-static __always_inline __u64 judge_whole(struct follow *follow, const struct image_sequence *sequence, __u64 start)
+/* Whether the last step of a sequence that began at `start` may be denied. */
+static __always_inline bool may_deny(const struct progress_key *key, __u64 start)
 {
-	__u64 session = follow->session, id = sequence->id;
-	__u64 *gap = bpf_map_lookup_elem(&session_gaps, &session);
-	bool enforced = !(gap && *gap >= start) && !bpf_map_lookup_elem(&revoked, &id);
+	__u64 *gap = bpf_map_lookup_elem(&session_gaps, &key->session);
 
-	return pack_verdict(sequence->rule, follow->right, enforced, follow->class);
+	return !(gap && *gap >= start) && !bpf_map_lookup_elem(&revoked, &key->sequence);
 }
 
-/* One step of one sequence. */
-static long follow_step(__u32 i, struct follow *follow)
+/* One step of one sequence: 0, or the verdict if it is the last one. `key` has the session. */
+static __always_inline __u64 follow_step(const struct image_header *image, const struct image_step *step,
+					 const struct taken *taken, struct progress_key *key, __u64 now)
 {
-	const struct image_header *image = follow->image;
 	const struct image_sequence *sequence;
-	const struct image_step *step;
-	struct progress_key key = {};
 	struct progress *state;
 	struct wait *wait, *following;
-	__u64 now = follow->now, start, verdict = 0;
-	__u32 low = follow->slots, slot, at, needed, most, so_far;
-	__u32 seen;
+	__u64 start, verdict = 0;
+	__u32 at = step->step & (MAX_STEPS - 1), needed = step->count - 1, seen = 0, most = needed, so_far;
 	bool is_last;
 
-	if (!follow->slots)
-		return 1;
-	slot = low ? lowest_bit(low) : 32 + lowest_bit(follow->slots >> 32);
-	follow->slots &= follow->slots - 1;
-	step = image_at(image, image->off_sequences + __builtin_offsetof(struct image_sequences, steps) +
-				       slot * sizeof(struct image_step));
 	sequence = image_at(image, image->off_sequences + __builtin_offsetof(struct image_sequences, sequences) +
 					   step->sequence * sizeof(struct image_sequence));
-	if (step->operation && step->operation != follow->operation)
-		return 0;
-	key.session = follow->session;
-	key.sequence = sequence->id;
-	at = step->step & (MAX_STEPS - 1);
-	state = bpf_map_lookup_elem(&progress, &key);
+	key->sequence = sequence->id;
+	state = bpf_map_lookup_elem(&progress, key);
 	if (step->flags & STEP_ABSENT) {
 		if (state)
 			state->waits[at].start = 0;
@@ -87,8 +59,8 @@ static long follow_step(__u32 i, struct follow *follow)
 	if (!state) {
 		if (at)
 			return 0;
-		bpf_map_update_elem(&progress, &key, &no_progress, BPF_NOEXIST);
-		state = bpf_map_lookup_elem(&progress, &key);
+		bpf_map_update_elem(&progress, key, &no_progress, BPF_NOEXIST);
+		state = bpf_map_lookup_elem(&progress, key);
 		if (!state) {
 			count(COUNT_SEQUENCES_FULL);
 			return 0;
@@ -97,27 +69,22 @@ static long follow_step(__u32 i, struct follow *follow)
 	wait = &state->waits[at];
 	if (!wait->start || now > wait->until) {
 		wait->count = 0;
-		if (at) {
-			wait->start = 0;
+		wait->start = at ? 0 : now;
+		if (at)
 			return 0;
-		}
-		wait->start = now;
 		wait->until = now + least(sequence->within, step->within);
 	}
 	start = wait->start;
-	needed = step->count - 1;
-	most = needed;
-	seen = 0;
 	if (step->flags & STEP_DISTINCT) {
-		seen = has_port(wait, follow->port);
+		seen = has_port(wait, taken->port);
 		most++;
 	}
-	is_last = at + 1 == sequence->n_steps;
 	so_far = wait->count;
+	is_last = at + 1 == sequence->n_steps;
 	if (is_last && so_far - seen >= needed)
-		verdict = judge_whole(follow, sequence, start);
+		verdict = pack_verdict(sequence->rule, lowest_bit(taken->want), may_deny(key, start), taken->class);
 	if (!(verdict >> 24 & 1) && !seen && so_far < most) {
-		wait->ports[so_far & (MAX_COUNT - 1)] = follow->port;
+		wait->ports[so_far & (MAX_COUNT - 1)] = taken->port;
 		wait->count = so_far + 1;
 	}
 	if (so_far - seen < needed)
@@ -135,19 +102,54 @@ static long follow_step(__u32 i, struct follow *follow)
 	}
 	if (!(verdict >> 24 & 1))
 		wait->start = 0;
-	follow->verdict = stricter(follow->verdict, verdict, follow->switches);
-	return 0;
+	return verdict;
 }
 
-/* What a hook knows about an access that nothing else denies. */
-struct taken {
-	__u32 slot; /* of the image */
-	__u32 want;
-	__u32 class;
-	__u32 operation;
-	__u32 port;
-	__u32 reserved;
-};
+/* The steps that an access may be, as bits of slots. */
+static __always_inline __u64 concerned(const struct image_header *image, const struct taken *taken,
+				       const struct label *label)
+{
+	const struct image_sequences *sequences = image_at(image, image->off_sequences);
+	__u64 found = 0;
+
+#pragma unroll
+	for (__u32 right = 0; right < RIGHT_COUNT; right++)
+		found |= sequences->by_right[right] & -(__u64)(taken->want >> right & 1);
+	if (label->identity)
+		found &= ~sequences->unidentified;
+	return found & *(const __u64 *)image_at(image, image->off_slots + taken->class * sizeof(__u64));
+}
+
+/* Its state is in scratch memory: stack is scarce, 512 bytes over all frames. */
+static long follow_slot(__u32 i, void *unused)
+{
+	struct scratch *scratch = get_scratch();
+	const struct image_header *image;
+	const struct image_step *step;
+	struct follow *follow;
+	__u64 slots, verdict;
+	__u32 low, slot;
+
+	if (!scratch)
+		return 1;
+	follow = &scratch->follow;
+	image = image_of(follow->taken.slot);
+	slots = follow->slots;
+	if (!image || !slots)
+		return 1;
+	low = slots;
+	slot = low ? lowest_bit(low) : 32 + lowest_bit(slots >> 32);
+	follow->slots = slots & (slots - 1);
+	step = image_at(image, image->off_sequences + __builtin_offsetof(struct image_sequences, steps) +
+				       slot * sizeof(struct image_step));
+	if (step->operation && step->operation != follow->taken.operation)
+		return 0;
+	verdict = follow_step(image, step, &follow->taken, &follow->key, follow->now);
+	/* What is enforced counts before what is only told, the first before the second. */
+	if (!follow->verdict || (verdict & ~follow->verdict) >> 24 & 1)
+		follow->verdict = verdict;
+	return 0;
+}
 
 /*
  * 0, or the verdict of a sequence whose last step this is. A global function: it is verified once, by itself, and not
@@ -155,45 +157,28 @@ struct taken {
  */
 __noinline __u64 follow_sequences(struct taken *taken)
 {
-	struct control *switches = get_control();
-	const struct image_sequences *sequences;
 	const struct image_header *image;
-	struct follow follow = {};
+	struct scratch *scratch;
 	struct label *label;
-	__u64 concerned = 0;
-	__u32 want;
+	__u64 slots;
 
-	if (!taken || !switches)
+	if (!taken)
 		return 0;
 	image = image_of(taken->slot);
-	if (!image)
-		return 0;
-	follow.slots = *(const __u64 *)image_at(image, image->off_slots + taken->class * sizeof(__u64));
-	if (!follow.slots)
-		return 0;
 	label = label_of(bpf_get_current_task_btf());
-	if (!label || !label->session)
+	if (!image || !label || !label->session)
 		return 0;
-	sequences = image_at(image, image->off_sequences);
-	want = taken->want;
-#pragma unroll
-	for (__u32 right = 0; right < RIGHT_COUNT; right++)
-		concerned |= sequences->by_right[right] & -(__u64)(want >> right & 1);
-	if (label->identity)
-		concerned &= ~sequences->unidentified;
-	follow.slots &= concerned;
-	if (!follow.slots)
+	slots = concerned(image, taken, label);
+	scratch = slots ? get_scratch() : NULL;
+	if (!scratch)
 		return 0;
-	follow.image = image;
-	follow.switches = switches;
-	follow.session = label->session;
-	follow.now = bpf_ktime_get_boot_ns();
-	follow.right = lowest_bit(want);
-	follow.class = taken->class;
-	follow.operation = taken->operation;
-	follow.port = taken->port;
-	bpf_loop(MAX_SLOTS, follow_step, &follow, 0);
-	return follow.verdict;
+	scratch->follow.taken = *taken;
+	scratch->follow.key.session = label->session;
+	scratch->follow.slots = slots;
+	scratch->follow.now = bpf_ktime_get_boot_ns();
+	scratch->follow.verdict = 0;
+	bpf_loop(MAX_SLOTS, follow_slot, NULL, 0);
+	return scratch->follow.verdict;
 }
 
 #endif
