@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any, Final
 
 import numpy as np
@@ -457,9 +458,11 @@ class SequenceEngine:
         """Let go of what is longest untouched where there is most."""
         tables: list[dict[int, Any]] = [state.runs for state in self._states]
         fullest = max((*tables, *(begin.last for begin in self._begins)), key=len)
-        del fullest[next(iter(fullest))]
-        self._live -= 1
-        self.counters.keys_evicted += 1
+        oldest = list(islice(fullest, max(1, min(len(fullest) // 4, self.limits.keys // 64))))
+        for key in oldest:
+            del fullest[key]
+        self._live -= len(oldest)
+        self.counters.keys_evicted += len(oldest)
 
     def _deny(self, events: Events, now: int, found: list[Finding]) -> None:
         """The kernel denied the last step: the alert has the chain as far as the stream has shown it."""

@@ -136,7 +136,8 @@ def _keys(key: Key, events: Sequence[Event], at: int) -> list[int]:
     own = _file(fields)
     executed = [
         (process, _file(event.fields))
-        for event in events[:at]
+        for event in events
+        if event.time <= events[at].time
         for process in (event.fields["process"],)
         if event.fields["type"] == Type.EXEC
     ]

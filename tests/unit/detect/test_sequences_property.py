@@ -105,7 +105,7 @@ def last_events(found: list[Alert]) -> list[int]:
     return [int(alert.chain[-1].event["tid"]) for alert in found]
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=600, deadline=None)
 @given(st.data())
 def test_the_engine_finds_what_the_plain_search_finds(data: st.DataObject) -> None:
     sequence = data.draw(st.sampled_from(Key).flatmap(sequences))
@@ -115,7 +115,7 @@ def test_the_engine_finds_what_the_plain_search_finds(data: st.DataObject) -> No
     assert last_events(alerts(sequence, [events])) == expected
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_any_parting_into_batches_gives_the_same_alerts(data: st.DataObject) -> None:
     sequence = data.draw(st.sampled_from(Key).flatmap(sequences))
@@ -127,7 +127,7 @@ def test_any_parting_into_batches_gives_the_same_alerts(data: st.DataObject) -> 
     assert alerts(sequence, parts(shuffled, cuts)) == alerts(sequence, [shuffled])
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_events_that_arrive_a_little_out_of_order_make_no_difference(data: st.DataObject) -> None:
     sequence = data.draw(st.sampled_from(Key).flatmap(sequences))
@@ -143,7 +143,7 @@ def test_events_that_arrive_a_little_out_of_order_make_no_difference(data: st.Da
     assert alerts(sequence, parts(arrived, cuts)) == alerts(sequence, [events])
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_the_chain_of_an_alert_is_a_match_by_itself(data: st.DataObject) -> None:
     sequence = data.draw(st.just(Key.SESSION).flatmap(sequences))
