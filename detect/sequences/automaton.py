@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from policies.sequence import Captured, Key, Kind, kind
+from policies.sequence import Captured, Key
 from policies.sequence import Sequence as Document
 from policies.sequence import Step as Written
 
@@ -138,8 +138,3 @@ def interests(automata: Sequence[Automaton], tags: Iterable[str]) -> tuple[Inter
         if steps or guards:
             found.append(Interest(number, steps, guards, bool(steps & 1)))
     return tuple(found)
-
-
-def is_text(field: str) -> bool:
-    """Whether a field's values are symbols."""
-    return kind(field) is Kind.TEXT

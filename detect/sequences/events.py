@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from bpf_lsm.observation import OBSERVATION
 from detect.batch import ENRICHED, Batch
-from detect.sequences.automaton import Fields, is_text
+from detect.sequences.automaton import Fields
 from detect.sequences.order import Ordered
 from detect.symbols import OVERFLOW, Symbols
+from policies.sequence import TEXTS
 
 _MASK: Final = (1 << 64) - 1
 
@@ -45,23 +46,18 @@ class Events:
         """The place of the event that is looked at."""
 
     def __getitem__(self, name: str) -> Any:
-        return (self._columns.get(name) or self.column(name))[self.at]
+        value = (self._columns.get(name) or self.column(name))[self.at]
+        if name not in TEXTS:
+            return value
+        if value == OVERFLOW:
+            return None
+        source = self._sources[self.at] if self._sources else 0
+        return self._ordered.parts[source].batch.symbols[value]
 
     def column(self, name: str) -> list[Any]:
-        """A field of all events."""
+        """A field of all events; of text the symbols."""
         column = self._ordered.column(name)
-        values: list[Any]
-        if name == "address":
-            values = [each.tobytes() for each in column]
-        elif is_text(name):
-            tables = [part.batch.symbols for part in self._ordered.parts]
-            sources = self._sources or [0] * len(column)
-            values = [
-                None if symbol == OVERFLOW else tables[source][symbol]
-                for symbol, source in zip(column.tolist(), sources, strict=True)
-            ]
-        else:
-            values = column.tolist()
+        values = [each.tobytes() for each in column] if name == "address" else column.tolist()
         self._columns[name] = values
         return values
 
