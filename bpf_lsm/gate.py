@@ -246,6 +246,10 @@ class Gate:
         """Records of a session were lost: what it began until now is told and not denied."""
         progress.note_gap(self._maps, session)
 
+    def followed_sessions(self) -> set[int]:
+        """The sessions in which some sequence has begun."""
+        return progress.sessions(self._maps)
+
     def set_revoked(self, sequences: Collection[int]) -> None:
         """These sequences (ids) do not block any more, whatever the image says; all others do."""
         with self._changing:

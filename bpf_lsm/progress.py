@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import sys
 import time
 from collections.abc import Collection, Mapping
 from typing import Final
@@ -23,6 +24,11 @@ def now() -> int:
 def note_gap(maps: Mapping[str, KernelMap], session: int) -> None:
     """Records of this session were lost: what it began until now is told and not denied."""
     maps["session_gaps"].update(_NUMBER.pack(session), _NUMBER.pack(now()))
+
+
+def sessions(maps: Mapping[str, KernelMap]) -> set[int]:
+    """The sessions in which some sequence has begun."""
+    return {int.from_bytes(key[:8], sys.byteorder) for key in maps["progress"].items()}
 
 
 def set_revoked(maps: Mapping[str, KernelMap], sequences: Collection[int]) -> None:

@@ -35,6 +35,9 @@ class Sequences(Protocol):
     def drain(self) -> list[Alert]:
         """The rest of it, when the stream has paused."""
 
+    def gap(self, session: int) -> None:
+        """Events of a session were lost."""
+
     def blocks(self, rules: Mapping[int, str]) -> None:
         """Rules of the gate that are sequences, by name: a denial by one is that sequence's last step."""
 

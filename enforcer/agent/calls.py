@@ -99,6 +99,14 @@ class Calls:
             generation=self._agent.policy.generation,
         )
 
+    def note_gaps(self, request: pb.NoteGapsRequest) -> pb.NoteGapsReply:
+        """What these sessions began is told and not denied."""
+        sessions = set(request.sessions) | (self._agent.gate.followed_sessions() if request.all else set())
+        for session in sessions:
+            self._agent.gate.note_gap(session)
+        log.info("events of %d sessions were lost: what they began does not block", len(sessions))
+        return pb.NoteGapsReply()
+
     def why(self, number: int) -> pb.WhyReply:
         """An event explained: from memory, or from the log."""
         event = self._agent.feed.find(number)

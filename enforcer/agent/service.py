@@ -89,6 +89,11 @@ class Service(pb_grpc.AgentServicer):
         who = self._changer(context, "reload")
         return self._answer(context, lambda: self._agent.calls.reload(who))
 
+    def NoteGaps(self, request: pb.NoteGapsRequest, context: Any) -> pb.NoteGapsReply:
+        """The watch lost events of some sessions. It can only keep sequences from blocking."""
+        self._changer(context, "note gaps")
+        return self._answer(context, lambda: self._agent.calls.note_gaps(request))
+
     def Off(self, request: pb.OffRequest, context: Any) -> pb.OffReply:
         """The way out."""
         who = self._changer(context, "off")

@@ -77,6 +77,17 @@ class GateFollower:
         if self._call is not None:
             self._call.cancel()
 
+    def tell_gaps(self, sessions: set[int], *, all_of_them: bool) -> bool:
+        """Events were lost: the gate is not to deny on what these sessions began. Whether it was told."""
+        try:
+            with client.agent(self._places.socket) as stub:
+                request = pb.NoteGapsRequest(sessions=sorted(sessions), all=all_of_them)
+                stub.NoteGaps(request, timeout=client.TIMEOUT)
+        except click.ClickException as error:
+            log.warning("the gate was not told of lost events: %s", error.message.splitlines()[0])
+            return False
+        return True
+
     def take(self, symbols: Symbols, boot: float) -> Batch | None:
         """What came since the last time, oldest first; None if nothing did."""
         with self._lock:

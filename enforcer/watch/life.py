@@ -62,6 +62,9 @@ class Source(Protocol):
     def tallies(self) -> Mapping[Type, Mapping[Tally, int]]:
         """Exact counts, by type."""
 
+    def gaps(self) -> tuple[Mapping[int, int], bool]:
+        """Sessions with lost events -> how often; and whether there are more than can be told apart."""
+
     def close(self) -> None:
         """Detach everything."""
 
@@ -137,6 +140,8 @@ class Watch:
         self._names = names
         self._learned = 0
         self._rate = (time.monotonic(), 0)
+        self._gaps: dict[int, int] = {}
+        self._more_gaps = False
         for folder in (places.state, places.run, places.log):
             folder.mkdir(parents=True, exist_ok=True)
         places.run.chmod(0o755)  # the socket in it has its own mode
@@ -238,3 +243,14 @@ class Watch:
         if now - then >= RATE:
             self.per_second = (self.observations.seen - seen) / (now - then)
             self._rate = (now, self.observations.seen)
+            self._note_gaps()
+
+    def _note_gaps(self) -> None:
+        """Sessions of which more was lost: their sequences are incomplete, and the gate denies none."""
+        gaps, more = self.source.gaps()
+        new = {session for session, count in gaps.items() if count != self._gaps.get(session)}
+        if new or more != self._more_gaps:
+            for session in new:
+                self.pipeline.sequences.gap(session)
+            if self.gate.tell_gaps(new, all_of_them=more):
+                self._gaps, self._more_gaps = dict(gaps), more

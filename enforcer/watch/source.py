@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from bpf_lsm import pins, watch
+from bpf_lsm.collection import Meter
 from bpf_lsm.errors import GateError
 from bpf_lsm.gate import PIN_DIR
 from bpf_lsm.observation import Raw, Tally, Type
@@ -78,6 +79,11 @@ class KernelSource:
     def tallies(self) -> Mapping[Type, Mapping[Tally, int]]:
         """Exact counts."""
         return self._watch.counters().tallies
+
+    def gaps(self) -> tuple[Mapping[int, int], bool]:
+        """Sessions with lost events -> how often; and whether there are more than can be told apart."""
+        meters = self._watch.counters().meters
+        return self._watch.gaps(), bool(meters[Meter.MARKS_FULL])
 
     def close(self) -> None:
         """Detach everything."""

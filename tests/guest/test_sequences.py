@@ -80,14 +80,14 @@ gate.install(IMAGE)
 answer(adopted=gate.adopt_tasks({}, {}))
 """,
     )
-    module_guest.snapshot("sequence in force")
+    module_guest.snapshot("in-force")
     return module_guest
 
 
 @pytest.fixture
 def host(loaded: Guest) -> Guest:
     """That guest, as it was then."""
-    loaded.restore("sequence in force")
+    loaded.restore("in-force")
     return loaded
 
 

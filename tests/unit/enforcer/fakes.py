@@ -65,6 +65,7 @@ class FakeGate:
         self.closed = False
         self.refuse = ""
         self.revoked: set[int] = set()
+        self.gaps: set[int] = set()
         self.rules = np.zeros(65_536, TALLY)
         self.rows = np.zeros(4_096, TALLY)
 
@@ -111,6 +112,12 @@ class FakeGate:
 
     def set_aliases(self, add: Mapping[Alias, int], remove: Iterable[Alias] = ()) -> None:
         self.known_aliases.update(add)
+
+    def note_gap(self, session: int) -> None:
+        self.gaps.add(session)
+
+    def followed_sessions(self) -> set[int]:
+        return {5, 6}
 
     def set_revoked(self, sequences: Collection[int]) -> None:
         self.revoked = set(sequences)

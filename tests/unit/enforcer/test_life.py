@@ -12,11 +12,14 @@ import numpy as np
 import pytest
 
 from bpf_lsm.errors import GateError
+from enforcer import certificates, client
 from enforcer.agent import run
+from enforcer.api import menshen_pb2 as pb
 from enforcer.places import Places
 from enforcer.serving.notify import notify, watchdog_interval
-from identity import catalogue_file
+from identity import catalogue_file, keys
 from identity.catalogue import Catalogue, Entry, Source
+from identity.certificate import Certificate, Figures, seal
 from identity.executables import sha256
 from identity.names import identity_id
 from tests.unit.enforcer.conftest import Host, Start, make_agent
@@ -220,3 +223,19 @@ def test_the_fake_has_tables_like_the_kernels() -> None:
     gate = FakeGate()
     assert gate.rule_tallies(3).dtype == gate.row_tallies(3).dtype
     assert not np.any(gate.rules["denied"])
+
+
+def test_lost_events_are_told_to_the_gate(host: Host) -> None:
+    with client.agent(host.places.socket) as stub:
+        stub.NoteGaps(pb.NoteGapsRequest(sessions=[7]), timeout=10)
+        assert host.gate.gaps == {7}
+        stub.NoteGaps(pb.NoteGapsRequest(all=True), timeout=10)
+        assert host.gate.gaps == {5, 6, 7}, "those that have begun something"
+
+
+def test_a_revocation_is_told_to_the_gate_at_once(host: Host) -> None:
+    made = Certificate("story", bytes(range(32)), 1, 2, Figures(1, 0, 1, 1, 1, 1, 0, 0, "ab" * 32))
+    certificates.keep(host.places.certificates, "story", seal(made, keys.generate()))
+    certificates.revoke(host.places.certificates, "story", "it denied the backup")
+    assert host.menshen("reload").exit_code == 0
+    assert host.gate.revoked == {int.from_bytes(bytes(range(8)), "little")}

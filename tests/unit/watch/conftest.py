@@ -38,6 +38,7 @@ class FakeSource:
     def __init__(self) -> None:
         self.waiting: list[Raw] = []
         self.counts: dict[Type, dict[Tally, int]] = {}
+        self.lost_of: dict[int, int] = {}
         self.closed = False
         self.anew = 0
         self.fail = False
@@ -68,6 +69,9 @@ class FakeSource:
     def tallies(self) -> Mapping[Type, Mapping[Tally, int]]:
         return self.counts
 
+    def gaps(self) -> tuple[Mapping[int, int], bool]:
+        return self.lost_of, False
+
     def close(self) -> None:
         self.closed = True
 
@@ -97,6 +101,12 @@ class NoSequences:
 
     def feed(self, batch: Batch, tagged: Tagged) -> list[Alert]:
         return []
+
+    def __init__(self) -> None:
+        self.gaps: list[int] = []
+
+    def gap(self, session: int) -> None:
+        self.gaps.append(session)
 
     def blocks(self, rules: Mapping[int, str]) -> None:
         pass

@@ -190,3 +190,21 @@ def test_a_denial_of_the_gate_is_an_event_like_any_other() -> None:
     assert (row["path"], row["exe"], row["pid"], row["rule"]) == ("/etc/\udcff", "/opt/api", 7, 12)
     assert (row["family"], row["address"][:4], row["port"], row["protocol"]) == (4, b"\n\0\0\t", 443, 6)
     assert row["subject"] > 0
+
+
+def test_sessions_of_which_something_was_lost_are_told_to_the_sequences_and_the_gate(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[set[int]] = []
+
+    def tell(sessions: set[int], *, all_of_them: bool) -> bool:
+        told.append(sessions)
+        return len(told) > 1  # the first time the agent cannot be reached
+
+    monkeypatch.setattr(host.watch.gate, "tell_gaps", tell)
+    host.source.lost_of = {7: 1, 8: 3}
+    until(lambda: len(told) >= 2)
+    host.source.lost_of = {7: 1, 8: 4}
+    until(lambda: len(told) >= 3)
+    assert told == [{7, 8}, {7, 8}, {8}]
+    assert host.watch.pipeline.sequences.gaps[-1] == 8  # type: ignore[attr-defined]
