@@ -323,15 +323,15 @@ class SequenceEngine:
         ancestors = self._lineage.ancestors(events["process"])
         if sequences & self._of_trees:
             trees = self._live_of["tree"]
-            for each in ancestors:
-                if each in trees:
-                    found |= trees[each]
+            if not trees.keys().isdisjoint(ancestors):
+                for each in ancestors:
+                    found |= trees.get(each, 0)
         if sequences & self._of_files:
             files = self._live_of["file"]
-            found |= files.get(file_key(events), 0)
-            for each in self._lineage.files(ancestors, now):
-                if each in files:
-                    found |= files[each]
+            mine = (file_key(events), *self._lineage.files(ancestors, now))
+            if not files.keys().isdisjoint(mine):
+                for each in mine:
+                    found |= files.get(each, 0)
         return found & sequences
 
     def _process(self, ordered: Ordered) -> list[Alert]:
@@ -399,7 +399,7 @@ class SequenceEngine:
         """One event for one sequence: for each key that it may belong to, the one that it may begin first."""
         begins, told = interest.begins, False
         for key in self._keys_of(state.joined, events, now):
-            if state.waits(key, interest) or begins:
+            if begins or (state.live.get(key, 0) >> state.number & 1 and state.waits(key, interest)):
                 if key:
                     self.counters.looked_at += 1
                     whole = self._advance(state, key, interest, events, now=now, begins=begins)
