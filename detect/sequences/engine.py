@@ -6,7 +6,7 @@ Whole batches are only sifted: what no sequence can begin with or waits for is n
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Final
 
@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 from bpf_lsm.observation import Type
 from detect.alert import Alert, Evidence, Level
 from detect.batch import Batch, Tagged
-from detect.sequences.automaton import Automaton, Interest, build, interests
+from detect.sequences.automaton import Automaton, Interest, build
 from detect.sequences.begins import Begin, shared
 from detect.sequences.events import Events, file_key, file_keys
 from detect.sequences.lineage import Lineage
 from detect.sequences.order import Order, Ordered, Part
 from detect.sequences.runs import Link, Run, advance
+from detect.sequences.tagsets import TagSets
 from policies.sequence import Key
 from policies.sequence import Sequence as Document
 
@@ -99,19 +100,6 @@ class State:
 
 
 @dataclass(frozen=True, slots=True)
-class Concerned:
-    """What a set of tags is to all sequences. The last two are bits of those in `others`."""
-
-    begins: tuple[Begin, ...]
-    others: tuple[Interest, ...]
-    always: bool
-    """One of the others may begin with it."""
-    session: int
-    further: int
-    """By tree or file."""
-
-
-@dataclass(frozen=True, slots=True)
 class Finding:
     """A sequence that came true; what it rests on is filled in when the batch is done."""
 
@@ -162,10 +150,7 @@ class SequenceEngine:
         self._order = Order(self.limits.slack)
         self._lineage = Lineage(self.limits.processes)
         self._keys = {state.joined for state in self._states}
-        self._tags = tuple(tags)
-        self._sets = [self._concerned((tag,)) for tag in tags]
-        """By number of a set of tags: what begins with it, and who else is interested."""
-        self._used = np.array([bool(each.begins or each.others) for each in self._sets], dtype=bool)
+        self._tags = TagSets(tags, self._automata, self._begins, begins)
         for state in self._states:
             state.live = self._live_of[state.joined.value]
         for begin in self._begins:
@@ -174,7 +159,6 @@ class SequenceEngine:
             sum(1 << state.number for state in self._states if state.joined is key)
             for key in (Key.TREE, Key.FILE)
         )
-        self._set_numbers: dict[tuple[int, ...], int] = {}
         self._serial = 0
         self._live = 0
         self._lost: int | None = None
@@ -227,7 +211,7 @@ class SequenceEngine:
         self, batch: Batch, tagged: Tagged, times: NDArray[np.int64]
     ) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
         """The places of the events that matter, and what each is to the engine, in the order of arrival."""
-        places, what = self._tagged(tagged)
+        places, what = self._tags.sets_of(tagged)
         parts = [(places, what)]
         gaps = self._new_gaps(np.ascontiguousarray(batch["lost"]))
         if len(gaps):
@@ -264,59 +248,6 @@ class SequenceEngine:
         self._lost = (self._lost + int(most[-1])) % (1 << 32)
         return np.flatnonzero(more > most[:-1])
 
-    def _tagged(self, tagged: Tagged) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
-        """Events with a tag that some sequence knows, each once, with the number of its set of tags."""
-        used = self._used[tagged.tag]
-        event, tag = tagged.event[used].astype(np.intp), tagged.tag[used].astype(np.int64)
-        if not len(event):
-            return event, tag
-        first = np.flatnonzero(np.diff(event, prepend=-1))
-        sizes = np.diff(np.append(first, len(event)))
-        what = tag[first]
-        several = np.flatnonzero(sizes > 1)
-        if len(several):
-            what[several] = self._set_numbers_of(tag, first[several], sizes[several])
-        return event[first], what
-
-    def _set_numbers_of(
-        self, tag: NDArray[np.int64], first: NDArray[np.intp], sizes: NDArray[np.intp]
-    ) -> NDArray[np.int64]:
-        """The numbers of sets of several tags: each different set is looked at once."""
-        width = max(1, len(self._tags)).bit_length()
-        most = 62 // width
-        code = np.zeros(len(first), np.int64)
-        for each in range(min(int(sizes.max()), most)):
-            mine = sizes > each
-            code[mine] = code[mine] << width | (tag[first[mine] + each] + 1)
-        _, one_of_each, which = np.unique(code, return_index=True, return_inverse=True)
-        numbers = [
-            self._set_number(tuple(tag[start : start + min(size, most)].tolist()))
-            for start, size in zip(first[one_of_each].tolist(), sizes[one_of_each].tolist(), strict=True)
-        ]
-        return np.array(numbers, np.int64)[which]
-
-    def _set_number(self, tags: tuple[int, ...]) -> int:
-        number = self._set_numbers.get(tags)
-        if number is None:
-            number = self._set_numbers[tags] = len(self._sets)
-            self._sets.append(self._concerned([self._tags[tag] for tag in tags]))
-        return number
-
-    def _concerned(self, tags: Sequence[str]) -> Concerned:
-        begins = tuple(each for each in self._begins if not each.watch.tags.isdisjoint(tags))
-        others = []
-        for each in interests(self._automata, tags):
-            noted = self._states[each.sequence].begin is not None
-            interest = replace(each, steps=each.steps & ~1, begins=False) if noted else each
-            if interest.steps or interest.guards:
-                others.append(interest)
-        bits = dict.fromkeys(Key, 0)
-        for interest in others:
-            bits[self._states[interest.sequence].joined] |= 1 << interest.sequence
-        further = bits[Key.TREE] | bits[Key.FILE]
-        always = any(interest.begins for interest in others)
-        return Concerned(begins, tuple(others), always, bits[Key.SESSION], further)
-
     def _awaited(self, sequences: int, events: Events, now: int) -> int:
         """Which of these sequences, by tree or file, wait for something of the event's process; as bits."""
         found = 0
@@ -341,7 +272,7 @@ class SequenceEngine:
             return []
         found: list[Finding] = []
         events = Events(ordered)
-        sets, states = self._sets, self._states
+        sets, states = self._tags.sets, self._states
         keys = {"session": events.column("session")}
         if Key.TREE in self._keys:
             keys["tree"] = events.column("process")
