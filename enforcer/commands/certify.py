@@ -73,7 +73,7 @@ def certify(
             return
         found = _find(sequence, paths)
         measured = _measure(found, rules, store)
-        refusals = _refusals(measured, hours)
+        refusals = _refusals(found, measured, hours)
         _show(found, measured, refusals, output_format)
         if refusals:
             raise SystemExit(1)
@@ -124,10 +124,12 @@ def _measure(sequence: Sequence, rules: tuple[Path, ...], store: Path | None) ->
     return measured
 
 
-def _refusals(measured: Measured, hours: float) -> list[str]:
+def _refusals(sequence: Sequence, measured: Measured, hours: float) -> list[str]:
     from detect.sequences.measure import HOUR  # noqa: PLC0415
 
     found = []
+    if unable := [step.name for step in sequence.steps if step.kernel is None]:
+        found.append(f"the kernel could not follow it: no kernel form in {', '.join(unable)}")
     if measured.found:
         found.append("it comes true in a history that is taken to be benign")
     if measured.host_time < hours * HOUR:

@@ -166,6 +166,12 @@ def test_anything_else_is_refused_and_nothing_is_signed(
     assert not fake.output.exists()
 
 
+def test_what_the_kernel_could_not_follow_is_not_certified(fake: Fake) -> None:
+    done = CliRunner().invoke(main, ["certify", "configuration-then-login", "--key", str(fake.key)])
+    assert done.exit_code == 1
+    assert "no kernel form in configuration, known-hosts, login" in done.output
+
+
 def test_figures_for_programs(fake: Fake) -> None:
     said = json.loads(fake.run("-o", "json")[1].splitlines()[0])
     assert said["certifiable"]
