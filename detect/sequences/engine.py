@@ -23,6 +23,7 @@ from detect.sequences.lineage import Lineage
 from detect.sequences.order import Order, Ordered, Part
 from detect.sequences.runs import Link, Run, advance
 from detect.sequences.tagsets import TagSets
+from policies.collector import paused
 from policies.sequence import Key
 from policies.sequence import Sequence as Document
 
@@ -266,10 +267,13 @@ class SequenceEngine:
         return found & sequences
 
     def _process(self, ordered: Ordered) -> list[Alert]:
-        if self._order.youngest - self._swept > SWEEP:
-            self._sweep(self._order.youngest - self.limits.slack)
-        if not len(ordered.time):
-            return []
+        with paused():
+            alerts = self._look_at(ordered) if len(ordered.time) else []
+            if self._order.youngest - self._swept > SWEEP:
+                self._sweep(self._order.youngest - self.limits.slack)
+        return alerts
+
+    def _look_at(self, ordered: Ordered) -> list[Alert]:
         found: list[Finding] = []
         events = Events(ordered)
         sets, states = self._tags.sets, self._states

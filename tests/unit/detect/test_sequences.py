@@ -224,3 +224,10 @@ def test_when_the_clock_begins_anew_nothing_goes_on() -> None:
     assert not feed(watch, story()[4:])
     assert watch.counters.restarts == 1
     assert len(feed(watch, story(at=10))) == 1
+
+
+def test_nothing_is_let_go_before_what_came_earlier_was_looked_at() -> None:
+    watch = engine(written("- {name: a, tag: write}\n- {name: b, tag: run}", within="3s"))
+    symbols = Symbols()
+    assert not watch.feed(*batch([event(0.5, "write"), event(1)], TAGS, symbols))
+    assert len(watch.feed(*batch([event(1.5, "run"), event(20)], TAGS, symbols))) == 1

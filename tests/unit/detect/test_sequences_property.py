@@ -105,7 +105,7 @@ def last_events(found: list[Alert]) -> list[int]:
     return [int(alert.chain[-1].event["tid"]) for alert in found]
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(st.data())
 def test_the_engine_finds_what_the_plain_search_finds(data: st.DataObject) -> None:
     sequence = data.draw(st.sampled_from(Key).flatmap(sequences))
