@@ -102,8 +102,8 @@ test: lint image ## lint and every test, on every kernel (KERNELS=6.1,latest for
 	@$(PY) -m pytest $(if $(KERNELS),--kernels '$(KERNELS)')
 
 nightly: image ## the long runs: 100,000 accesses on each kernel against the evaluator, and the fuzzers
-	@MENSHEN_AGREEMENT_ACCESSES=$(or $(ACCESSES),100000) $(PY) -m pytest tests/guest/test_agreement.py \
-	    -s --timeout 0 $(if $(KERNELS),--kernels '$(KERNELS)')
+	@MENSHEN_AGREEMENT_ACCESSES=$(or $(ACCESSES),100000) MENSHEN_AGREEMENT_LIVES=$(or $(LIVES),200) \
+	    $(PY) -m pytest tests/guest/test_agreement.py tests/guest/test_agreement_stateful.py -s --timeout 0 $(if $(KERNELS),--kernels '$(KERNELS)')
 	@$(MAKE) fuzz SECONDS=$(or $(SECONDS),3600)
 
 clean: ## forgets all that was built, guests and snapshots too
