@@ -101,9 +101,9 @@ mutation: build/setup.stamp ## changes the compiler and the evaluator; 90 % of t
 test: lint image ## lint and every test, on every kernel (KERNELS=6.1,latest for some)
 	@$(PY) -m pytest $(if $(KERNELS),--kernels '$(KERNELS)')
 
-nightly: image ## the long runs: 100,000 accesses on each kernel against the evaluator, 450 chances for a gap, and the fuzzers
-	@MENSHEN_AGREEMENT_ACCESSES=$(or $(ACCESSES),100000) $(PY) -m pytest tests/guest/test_agreement.py \
-	    -s --timeout 0 $(if $(KERNELS),--kernels '$(KERNELS)')
+nightly: image ## the long runs: accesses and lives of trees against the evaluator, 450 chances for a gap, the fuzzers
+	@MENSHEN_AGREEMENT_ACCESSES=$(or $(ACCESSES),100000) MENSHEN_AGREEMENT_LIVES=$(or $(LIVES),200) \
+	    $(PY) -m pytest tests/guest/test_agreement.py tests/guest/test_agreement_stateful.py -s --timeout 0 $(if $(KERNELS),--kernels '$(KERNELS)')
 	@MENSHEN_NIGHTLY=1 $(PY) -m pytest tests/guest/test_gap.py --timeout 0 $(if $(KERNELS),--kernels '$(KERNELS)')
 	@$(MAKE) fuzz SECONDS=$(or $(SECONDS),3600)
 

@@ -33,7 +33,7 @@ def stage(module_guest: Guest) -> Stage:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(1200 + ACCESSES // 15)
 def test_the_kernel_and_the_evaluator_agree(stage: Stage, kernel: str) -> None:
     print(f"MENSHEN_AGREEMENT_SEED={SEED}")
     began, number = time.monotonic(), 0

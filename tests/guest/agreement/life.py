@@ -14,15 +14,15 @@ from typing import Final
 
 from bpf_lsm.layout import Operation
 from policies.evaluate import Evaluator
-from policies.image import Right, Special
+from policies.image import Right
 from policies.names import identity_id
 from policies.operations import Name
 from tests.guest.agreement import world
-from tests.guest.agreement.accesses import CWD, EXCHANGE, NOREPLACE
+from tests.guest.agreement.accesses import CWD
 from tests.guest.agreement.judge import Effect, Findings, Outcome, Step, View, judge, label
-from tests.guest.agreement.script import EXEC, FORMAT, Argument, Got, Script
+from tests.guest.agreement.script import EXEC, Argument, Got, Script
 from tests.guest.agreement.stage import LEAD, TOOL, Actor, Round, Stage
-from tests.guest.agreement.tree import HOST, FileSystem, Node, Spot, Tree
+from tests.guest.agreement.tree import HOST, Node, Spot, Tree
 from tests.guest.agreement.world import ACTORS, PRIVATE, ROOT, SYS
 
 CAST: Final = (Actor("lead", LEAD), *ACTORS)
@@ -31,7 +31,6 @@ NAMESPACES: Final = {number: number if CAST[number].name in PRIVATE else HOST fo
 PROGRAMS: Final = {ROOT + b"/tool": world.GOOD, ROOT + b"/a/tool": world.GOOD, ROOT + b"/stray": world.STRAY}
 EMPTIED: Final = b"emptied"
 """What was a program."""
-MNT_DETACH, UMOUNT_NOFOLLOW = 2, 8
 
 Change = Callable[[int, bool], None]
 """What a call did to the tree: by its result, and whether a hook denied it."""
@@ -97,7 +96,7 @@ class Life:
         self.items.append([])
         self.told.append(what)
 
-    def _act(
+    def act(
         self, actor: int, what: str, plan: Callable[[View], Plan], call: int | str, *arguments: Argument,
         only_if: int | None = None,
     ) -> int:  # fmt: skip
@@ -109,18 +108,18 @@ class Life:
         self.accesses += 1
         return step
 
-    def _close(self, actor: int, descriptor: int) -> None:
+    def close(self, actor: int, descriptor: int) -> None:
         self.scripts[-1].do(actor, SYS["close"], Got(descriptor), only_if=descriptor)
 
     # what is asked of the evaluator ------------------------------------------------------------------------
 
-    def _named(self, spot: Spot) -> tuple[Name, bytes]:
+    def named(self, spot: Spot) -> tuple[Name, bytes]:
         known = self.tree.known(spot)
         node = spot.node
         alias = self.labels.get(node) if node and not node.is_directory and node.links > 1 else None
         return Name(known.path, known.foreign, alias), known.path
 
-    def _label(self, view: View, node: Node, old: Name, new: Name) -> None:
+    def relabel(self, view: View, node: Node, old: Name, new: Name) -> None:
         """A link was made: the first name's class stays with the inode."""
         before, after = (view.evaluator.classify(each.path)[0] for each in (old, new))
         if before and before != after:
@@ -135,7 +134,7 @@ class Life:
             spot = self.tree.find(NAMESPACES[actor], path)
             if isinstance(spot, int):
                 return Plan(errors=(spot,))
-            name, known = self._named(spot)
+            name, known = self.named(spot)
             operations = view.operations(actor)
             if spot.node is None:
                 if not flags & os.O_CREAT:
@@ -158,8 +157,8 @@ class Life:
                 steps.append(Step(again, Operation.TRUNCATE, known, optional=True))
             return Plan(steps, change=self._empties(spot.node) if flags & os.O_TRUNC else None)
 
-        opened = self._act(actor, f"open {path!r} {flags:#o}", plan, "open", path, flags, 0o644)
-        self._close(actor, opened)
+        opened = self.act(actor, f"open {path!r} {flags:#o}", plan, "open", path, flags, 0o644)
+        self.close(actor, opened)
 
     def _create(self, spot: Spot, *, made: bool, directory: bool = False) -> None:
         assert spot.parent is not None
@@ -182,7 +181,7 @@ class Life:
                 return Plan(errors=(spot,))
             if spot.node:
                 return Plan(errors=(errno.EEXIST,))
-            name, known = self._named(spot)
+            name, known = self.named(spot)
             operation = Operation.MKDIR if directory else Operation.CREATE
             steps = [Step(view.operations(actor).create(name), operation, known)]
             return Plan(
@@ -191,9 +190,9 @@ class Life:
             )
 
         if directory:
-            self._act(actor, f"mkdir {path!r}", plan, "mkdir", path, 0o755)
+            self.act(actor, f"mkdir {path!r}", plan, "mkdir", path, 0o755)
         else:
-            self._act(actor, f"mknod {path!r}", plan, "mknod", path, 0o100644, 0)
+            self.act(actor, f"mknod {path!r}", plan, "mknod", path, 0o100644, 0)
 
     def remove(self, actor: int, path: bytes, *, directory: bool) -> None:
         """unlink(2) or rmdir(2)."""
@@ -205,7 +204,7 @@ class Life:
             node, parent = spot.node, spot.parent
             if node is None or parent is None:
                 return Plan(errors=(errno.ENOENT, errno.EBUSY))
-            name, known = self._named(spot)
+            name, known = self.named(spot)
             verdict = view.operations(actor).unlink(name)
             steps = [Step(verdict, Operation.RMDIR if directory else Operation.UNLINK, known)]
             errors: list[int] = []
@@ -215,7 +214,7 @@ class Life:
                 errors.append(errno.ENOTDIR)
             if directory and node.children:
                 errors.append(errno.ENOTEMPTY)
-            if self._is_mount_point(actor, node):
+            if self.is_mount_point(actor, node):
                 errors.append(errno.EBUSY)
             return Plan(
                 steps,
@@ -224,153 +223,12 @@ class Life:
             )
 
         call = "rmdir" if directory else "unlink"
-        self._act(actor, f"{call} {path!r}", plan, call, path)
+        self.act(actor, f"{call} {path!r}", plan, call, path)
 
-    def _is_mount_point(self, actor: int, node: Node | None) -> bool:
+    def is_mount_point(self, actor: int, node: Node | None) -> bool:
         return node is not None and any(
             mount.point is node and mount.namespace == NAMESPACES[actor] for mount in self.tree.mounts()
         )
-
-    def rename(self, actor: int, old: bytes, new: bytes, flags: int) -> None:
-        """renameat2(2)."""
-
-        def plan(view: View) -> Plan:
-            one, other = (self.tree.last(NAMESPACES[actor], path) for path in (old, new))
-            if isinstance(one, int) or isinstance(other, int):
-                return Plan(errors=tuple(each for each in (one, other) if isinstance(each, int)))
-            if errors := self._cannot_rename(one, other, flags):
-                return Plan(errors=errors)
-            assert one.node
-            (name, known), (target, known_target) = self._named(one), self._named(other)
-            operations = view.operations(actor)
-            folders = one.node.is_directory, bool(other.node and other.node.is_directory)
-            if flags & EXCHANGE:
-                verdicts = operations._exchange(name, target, *folders)
-            else:
-                verdicts = operations._rename(name, target, folders[0], other.node is not None)
-            to = (Operation.RENAME_TO, known_target)
-            steps = list(label(verdicts, (Operation.RENAME, known), to, to))
-            late: list[int] = []
-            if one.node is not other.node:
-                if any(self._is_mount_point(actor, each.node) for each in (one, other)):
-                    late.append(errno.EBUSY)
-                if other.node and not flags & EXCHANGE:
-                    if folders[0] != folders[1]:
-                        late.append(errno.ENOTDIR if folders[0] else errno.EISDIR)
-                    elif other.node.children:
-                        late.append(errno.ENOTEMPTY)
-            return Plan(steps, tuple(late), lambda result, denied: self._moved(one, other, flags, result))
-
-        what = f"rename {old!r} to {new!r}{' (exchange)' if flags & EXCHANGE else ''}"
-        self._act(actor, what, plan, "renameat2", CWD, old, CWD, new, flags)
-
-    def _cannot_rename(self, one: Spot, other: Spot, flags: int) -> tuple[int, ...]:
-        """Errors before any hook is asked."""
-        errors: list[int] = []
-        if one.parent is None or other.parent is None:
-            errors += (errno.EBUSY, errno.EXDEV, errno.EINVAL)
-        if one.mount is not other.mount:
-            errors.append(errno.EXDEV)
-        if one.node is None or (flags & EXCHANGE and other.node is None):
-            errors.append(errno.ENOENT)
-        if flags & NOREPLACE and other.node:
-            errors.append(errno.EEXIST)
-        if one.node and one.node.is_directory and self.tree.holds(one.node, other.parent):
-            errors.append(errno.EINVAL)
-        if other.node and other.node.is_directory and self.tree.holds(other.node, one.parent):
-            errors += (errno.EINVAL, errno.ENOTEMPTY)
-        return tuple(errors)
-
-    def _moved(self, one: Spot, other: Spot, flags: int, result: int) -> None:
-        if result < 0 or one.node is other.node:
-            return
-        assert one.parent
-        assert other.parent
-        assert one.node
-        if flags & EXCHANGE:
-            assert other.node
-            self.tree.put(one.parent, one.name, other.node)
-        else:
-            if other.node:
-                self.tree.remove(other.parent, other.name)
-            del one.parent.children[one.name]
-        self.tree.put(other.parent, other.name, one.node)
-
-    def link(self, actor: int, old: bytes, new: bytes) -> None:
-        """link(2)."""
-
-        def plan(view: View) -> Plan:
-            one = self.tree.find(NAMESPACES[actor], old)
-            if isinstance(one, int) or one.node is None:
-                return Plan(errors=(one if isinstance(one, int) else errno.ENOENT,))
-            return self._linking(view, actor, one, self._named(one), new)
-
-        self._act(actor, f"link {old!r} to {new!r}", plan, "link", old, new)
-
-    def _linking(self, view: View, actor: int, one: Spot, old: tuple[Name, bytes], new: bytes) -> Plan:
-        (name, known), node = old, one.node
-        assert node
-        other = self.tree.last(NAMESPACES[actor], new)
-        if isinstance(other, int):
-            return Plan(errors=(other,))
-        early = [errno.EEXIST] if other.node else []
-        early += [errno.EXDEV] if other.mount is not one.mount else []
-        if early:
-            return Plan(errors=tuple(early))
-        target, known_target = self._named(other)
-        to = (Operation.LINK_TO, known_target)
-        steps = list(label(view.operations(actor)._link(name, target), (Operation.LINK, known), to, to))
-
-        def change(result: int, denied: bool) -> None:
-            if not denied:
-                self._label(view, node, name, target)
-            if result >= 0:
-                assert other.parent
-                self.tree.put(other.parent, other.name, node)
-                node.links += 1
-
-        return Plan(steps, (errno.EPERM,) if node.is_directory else (), change)
-
-    def link_unnamed(self, actor: int, folder: bytes, new: bytes) -> None:
-        """A file without a name (O_TMPFILE) is given one."""
-
-        def where() -> Spot | int:
-            spot = self.tree.find(NAMESPACES[actor], folder)
-            if isinstance(spot, int):
-                return spot
-            return errno.ENOENT if spot.node is None else spot
-
-        def unnamed(spot: Spot) -> tuple[Name, bytes]:
-            known = self.tree.known(spot)
-            return Name(known.path + b"/#12", known.foreign), known.path + b"/#"
-
-        def opening(view: View) -> Plan:
-            spot = where()
-            if isinstance(spot, int):
-                return Plan(errors=(spot,))
-            assert spot.node
-            if not spot.node.is_directory:
-                return Plan(errors=(errno.ENOTDIR,))
-            name, known = unnamed(spot)
-            verdict = view.operations(actor).open(name, os.O_RDWR | os.O_TMPFILE)
-            return Plan([Step(verdict, Operation.OPEN, known)])
-
-        def linking(view: View) -> Plan:
-            spot = where()
-            assert not isinstance(spot, int)
-            nameless = Spot(spot.mount, None, b"", Node(is_directory=False, links=0))
-            return self._linking(view, actor, nameless, unnamed(spot), new)
-
-        flags = os.O_RDWR | os.O_TMPFILE
-        opened = self._act(actor, f"O_TMPFILE in {folder!r}", opening, "open", folder, flags, 0o644)
-        script = self.scripts[-1]
-        place = script.space(256)
-        script.do(actor, FORMAT, place, b"/proc/self/fd/%d", Got(opened), only_if=opened)
-        self._act(
-            actor, f"linkat of that to {new!r}", linking, "linkat", CWD, place, CWD, new, 0x400,
-            only_if=opened,
-        )  # fmt: skip
-        self._close(actor, opened)
 
     def change(self, actor: int, path: bytes, kind: str) -> None:
         """truncate(2), utimensat(2)."""
@@ -379,7 +237,7 @@ class Life:
             spot = self.tree.find(NAMESPACES[actor], path)
             if isinstance(spot, int) or spot.node is None:
                 return Plan(errors=(spot if isinstance(spot, int) else errno.ENOENT,))
-            name, known = self._named(spot)
+            name, known = self.named(spot)
             operations = view.operations(actor)
             if kind == "touch":
                 return Plan([Step(operations.attributes(name), Operation.UTIMES, known)])
@@ -389,7 +247,7 @@ class Life:
             return Plan(steps, change=self._empties(spot.node))
 
         call: tuple[Argument, ...] = (CWD, path, 0, 0) if kind == "touch" else (path, 0)
-        self._act(actor, f"{kind} {path!r}", plan, "utimensat" if kind == "touch" else "truncate", *call)
+        self.act(actor, f"{kind} {path!r}", plan, "utimensat" if kind == "touch" else "truncate", *call)
 
     def execute(self, actor: int, path: bytes) -> None:
         """execve(2); only the programs of the beginning have ever been executable, by whatever names."""
@@ -400,7 +258,7 @@ class Life:
                 return Plan(errors=(spot if isinstance(spot, int) else errno.ENOENT,))
             if not spot.node.content:
                 return Plan(errors=(errno.EACCES,))
-            name, known = self._named(spot)
+            name, known = self.named(spot)
             operations = view.operations(actor)
             identified = spot.node.content == world.GOOD
             verdicts = operations._code(name, identified, Right.EXECUTE, Right.WAIVE_EXECUTE_UNSIGNED)
@@ -409,77 +267,7 @@ class Life:
             errors = (errno.ENOEXEC,) if spot.node.content == EMPTIED else ()
             return Plan(steps, errors, becomes=identity_id(who) if who else 0)
 
-        self._act(actor, f"exec {path!r}", plan, EXEC, path)
-
-    def mount(self, actor: int, path: bytes, source: bytes | None) -> None:
-        """A tmpfs, or a bind mount of a directory."""
-
-        def plan(view: View) -> Plan:
-            spot = self.tree.find(NAMESPACES[actor], path)
-            if isinstance(spot, int) or spot.node is None or not spot.node.is_directory:
-                return Plan(errors=(_no_directory(spot),))
-            steps = self._mounting(view, actor, spot, Operation.MOUNT, NAMESPACES[actor] == HOST)
-            if source is None:
-                system = FileSystem(Node(is_directory=True))
-                root = system.root
-            else:
-                shown = self.tree.find(NAMESPACES[actor], source)
-                if isinstance(shown, int) or shown.node is None or not shown.node.is_directory:
-                    return Plan(steps, (_no_directory(shown),))
-                system, root = shown.mount.system, shown.node
-            return Plan(
-                steps,
-                change=lambda result, denied: self.tree.mount(system, root, spot) if result >= 0 else None,
-            )
-
-        nothing = self.scripts[-1].text(b"")
-        if source is None:
-            what = f"mount a tmpfs on {path!r}"
-            self._act(actor, what, plan, "mount", b"agree", path + b"/.", b"tmpfs", 0, 0)
-        else:
-            what = f"bind {source!r} to {path!r}"
-            self._act(actor, what, plan, "mount", source + b"/.", path + b"/.", nothing, world.MS_BIND, 0)
-
-    def _mounting(
-        self, view: View, actor: int, spot: Spot, operation: Operation, concerns_others: bool
-    ) -> list[Step]:
-        name, known = self._named(spot)
-        operations = view.operations(actor)
-        steps = [Step(operations.special(Special.MOUNT), operation, None, errno.EPERM)]
-        if concerns_others:
-            steps.append(Step(operations.mount_over(name), operation, known))
-        return steps
-
-    def unmount(self, actor: int, path: bytes) -> None:
-        """umount2(2), lazily."""
-
-        def plan(view: View) -> Plan:
-            spot = self.tree.find(NAMESPACES[actor], path)
-            if isinstance(spot, int) or spot.node is None:
-                return Plan(errors=(spot if isinstance(spot, int) else errno.ENOENT,))
-            mount = spot.mount
-            if mount.under is None or spot.node is not mount.root:
-                return Plan(errors=(errno.EINVAL,))
-            steps = self._mounting(view, actor, spot, Operation.UMOUNT, mount.namespace == HOST)
-            return Plan(
-                steps, change=lambda result, denied: self.tree.unmount(mount) if result >= 0 else None
-            )
-
-        self._act(actor, f"unmount {path!r}", plan, "umount2", path, MNT_DETACH | UMOUNT_NOFOLLOW)
-
-    def move_mount(self, old: bytes, new: bytes) -> None:
-        """The lead moves a mount."""
-        nothing = self.scripts[-1].text(b"")
-        step = self.scripts[-1].do(0, SYS["mount"], old, new + b"/.", nothing, world.MS_MOVE, 0)
-        self.told.append(f"lead: move the mount {old!r} to {new!r}")
-
-        def moved(view: View) -> None:
-            one, other = self.tree.find(HOST, old), self.tree.find(HOST, new)
-            assert not isinstance(one, int)
-            assert not isinstance(other, int)
-            one.mount.under, one.mount.point = other.mount, other.node
-
-        self.items[-1].append(Effect(step, moved))
+        self.act(actor, f"exec {path!r}", plan, EXEC, path)
 
     # playing it --------------------------------------------------------------------------------------------
 
@@ -541,9 +329,3 @@ class Life:
         assert not isinstance(spot, int)
         assert spot.parent
         self.tree.put(spot.parent, spot.name, node)
-
-
-def _no_directory(spot: Spot | int) -> int:
-    if isinstance(spot, int):
-        return spot
-    return errno.ENOENT if spot.node is None else errno.ENOTDIR

@@ -89,3 +89,27 @@ def test_a_gain_of_rights_is_measured_where_the_names_are(foreign: bool) -> None
     for verdict, right in ((moved, Right.RENAME), (linked, Right.LINK)):
         assert verdict.enforced != foreign
         assert foreign or (verdict.rule, verdict.right) == (Builtin.GAIN, right)
+
+
+def test_what_comes_to_a_place_out_of_reach_is_not_held_by_its_protections() -> None:
+    app = operations(
+        policy('files: [{allow: [rename, create, link], paths: ["/**"]}]'),
+        protection('["/k/*/**", "/k/*"]', "[create]"),
+    )
+    assert app.rename("/h/d", Name(b"/k/d", foreign=True), is_directory=True).allowed
+    assert not app.rename("/h/d", Name(b"/k/d"), is_directory=True).allowed
+    assert app.link("/h/x", Name(b"/k/x", foreign=True)).allowed
+
+
+def test_what_is_gained_at_a_place_out_of_reach_counts() -> None:
+    """In reach the Protection would take it away again."""
+    app = operations(
+        policy('files: [{allow: [rename, create, link], paths: ["/**"]}, {allow: [read], paths: ["/k/**"]}]'),
+        protection('["/k/**"]', "[read]"),
+    )
+    for foreign in (False, True):
+        moved = app.rename("/h/d", Name(b"/k/d", foreign), is_directory=True)
+        linked = app.link("/h/x", Name(b"/k/x", foreign))
+        for verdict in (moved, linked):
+            assert verdict.enforced == foreign
+            assert verdict.rule == (Builtin.GAIN if foreign else verdict.rule)
