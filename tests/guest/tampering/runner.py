@@ -53,7 +53,8 @@ def attempt(command: str, *, wait: bool) -> dict[str, Any]:
     process = main_pid()
     group = f"/sys/fs/cgroup{Path(f'/proc/{process}/cgroup').read_text().strip().split(':')[-1]}"
     start = LOG.stat().st_size
-    text = f'P={process} U={group}; export P U; call() {{ python3 /root/calls.py "$@"; }}; {command}'
+    known = f"export P={process} U={group} F={unit('FragmentPath')}"
+    text = f'{known}; call() {{ python3 /root/calls.py "$@"; }}; {command}'
     began = time.monotonic()
     said = Path("/tmp/said")
     with said.open("w") as output:
