@@ -1,8 +1,8 @@
 """The stories: what an intruder does, and what somebody does who has a reason to. Every step is real.
 
 A script is run by `bash`, as root in a service of its own, so each is a session; several scripts of one story
-are several sessions. One that logs in begins another session and then says so ($MARK). Addresses lead nowhere:
-a connection is tried and not answered.
+are several sessions. One that logs in begins another session, and says so ($MARK). Addresses lead nowhere: a
+connection is tried and not answered.
 """
 
 from __future__ import annotations

@@ -9,8 +9,7 @@ OUTSIDE: Final = "93.184.216.34"
 USER: Final = "dev"
 
 FURNISH: Final = f"""
-ip link add nowhere type dummy && ip address add 10.77.0.1/24 dev nowhere && ip link set nowhere up
-ip route add 93.184.216.0/24 dev nowhere
+ip link set lo up && ip address add 10.77.0.1/24 dev lo && ip route add 93.184.216.0/24 dev lo
 useradd -m {USER}
 echo '{USER} ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/{USER} && chmod 440 /etc/sudoers.d/{USER}
 mkdir -p /root/.ssh /srv/files && touch /root/.ssh/known_hosts /root/.bash_history /var/log/auth.log
