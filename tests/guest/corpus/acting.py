@@ -1,0 +1,114 @@
+"""Acts a script in a session of its own, and tells what the watch found in it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from tests.guest.corpus.stories import STORIES, Story
+from tests.guest.guest import Guest
+
+GRAVE: Final = {"high", "critical"}
+PATIENCE: Final = 60.0
+MARK: Final = "/bin/true story-{number}"
+"""A command that each script begins with: its session is that script's. After a login it is run again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the watch told of one story."""
+
+    story: Story
+    attack: frozenset[str]
+    """Grave rules and sequences that came true in the sessions of the attack."""
+    benign: frozenset[str]
+
+    @property
+    def detected(self) -> bool:
+        """Whether the attack was told of by what should."""
+        return bool(self.attack & self.story.told_by)
+
+    @property
+    def false(self) -> frozenset[str]:
+        """What was told of the twin."""
+        return self.benign
+
+
+def start(guest: Guest) -> None:
+    """The watch, alone: what it finds does not depend on a gate."""
+    guest.run("menshen enrol-self --service", timeout=300)
+    guest.run("systemctl start menshen-watch", timeout=400)
+
+
+def act(guest: Guest, stories: Iterable[Story] = STORIES) -> list[Told]:
+    """Act all of them, attack and twin, then read what was found."""
+    stories = list(stories)
+    numbers: dict[tuple[int, bool], list[int]] = {}
+    number = 0
+    for at, story in enumerate(stories):
+        for bad, scripts in ((False, story.benign), (True, story.attack)):
+            for script in scripts:
+                number += 1
+                numbers.setdefault((at, bad), []).append(number)
+                _run(guest, number, script)
+    _settle(guest, number)
+    sessions = _sessions(guest)
+    found = _alerts(guest)
+    told = []
+    for at, story in enumerate(stories):
+        names = [
+            frozenset(
+                name
+                for number in numbers[at, bad]
+                for session in sessions.get(number, ())
+                for name in found.get(session, ())
+            )
+            for bad in (True, False)
+        ]
+        told.append(Told(story, names[0], names[1]))
+    return told
+
+
+def _run(guest: Guest, number: int, script: str) -> None:
+    mark = MARK.format(number=number)
+    guest.put("/run/story", f"MARK='{mark}'\n$MARK\n{script}", 0o755)
+    unit = f"systemd-run --quiet --wait --pipe --collect -p KillMode=none --unit story-{number}"
+    guest.run(f"{unit} bash /run/story", timeout=120, check=False)
+
+
+def _settle(guest: Guest, last: int) -> None:
+    """Until the watch has seen the last script."""
+    deadline = time.monotonic() + PATIENCE
+    while last not in _sessions(guest):
+        assert time.monotonic() < deadline, guest.run("journalctl -u menshen-watch -o cat | tail -20").stdout
+        time.sleep(1)
+    time.sleep(2)
+
+
+def _lines(guest: Guest, command: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in guest.run(command, timeout=120).stdout.splitlines()]
+
+
+def _sessions(guest: Guest) -> dict[int, set[int]]:
+    """Number of a script -> its sessions."""
+    found: dict[int, set[int]] = {}
+    for seen in _lines(guest, "menshen observations -o json --type exec --text story- -n 0"):
+        _, _, number = seen.get("args", "").rstrip("\0").partition("\0story-")
+        if number.isdigit():
+            found.setdefault(int(number), set()).add(int(seen["session"]))
+    return found
+
+
+def _alerts(guest: Guest) -> dict[int, frozenset[str]]:
+    """Session -> names of what is grave."""
+    found: dict[int, set[str]] = {}
+    for alert in _lines(guest, "menshen alerts -o json -n 0"):
+        if alert["level"] in GRAVE or alert["source"] == "sequence":
+            sessions = {int(alert.get("session", 0))}
+            sessions |= {int(step["observation"].get("session", 0)) for step in alert.get("chain", [])}
+            for session in sessions:
+                found.setdefault(session, set()).add(alert["name"])
+    return {session: frozenset(names) for session, names in found.items()}
