@@ -74,9 +74,11 @@ static __always_inline __u32 clone_flags(struct task_struct *parent, struct task
 /* Process 1 of a pid namespace other than the first. */
 static __always_inline bool is_first_of_namespace(struct task_struct *task)
 {
-	struct pid *pid = task->thread_pid;
+	struct pid *pid = NULL;
 	__u32 level = 0, number = 0;
 
+	/* By a helper: 6.1 lets nothing unbounded be added to a pointer that it knows the type of. */
+	bpf_core_read(&pid, sizeof(pid), &task->thread_pid);
 	bpf_core_read(&level, sizeof(level), &pid->level);
 	if (!level)
 		return false;
