@@ -67,8 +67,9 @@ KINDS: Final = (
 
 URING: Final = (
     Kind("uring-delete", Type.FILE_DELETE, 277, detail=0, path="{folder}/file-0"),
-    Kind("uring-write", Type.FILE_WRITE, 281, detail=1, path="{folder}/file-0"),
-    Kind("uring-connect", Type.CONNECT, 283, detail=1, result=-111),
+    # io_uring tries without waiting first: O_NONBLOCK is set, and a connection is in progress.
+    Kind("uring-write", Type.FILE_WRITE, 281, detail=0o4001, path="{folder}/file-0"),
+    Kind("uring-connect", Type.CONNECT, 283, detail=1, result=-115),
 )
 """What tracepoints do not see."""
 
