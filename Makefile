@@ -19,7 +19,7 @@ export MENSHEN_RUN := $(value RUN)
 
 DEBIAN_PACKAGES := clang llvm lld clang-format libbpf-dev libbpf1 bpftool libelf-dev zlib1g-dev \
 	qemu-system-x86 qemu-utils mmdebstrap debian-archive-keyring e2fsprogs cpio busybox-static kmod zstd xz-utils \
-	dpkg-dev util-linux python3-venv ca-certificates git
+	dpkg-dev util-linux python3-venv ca-certificates git gcc-multilib
 
 PROTOS := $(wildcard enforcer/api/*.proto)
 PROTO_PYTHON := $(PROTOS:.proto=_pb2.py)

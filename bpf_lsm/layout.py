@@ -105,6 +105,7 @@ class Operation(_Open):
     RAW_DEVICE = 59
     CGROUP = 60
     USB = 61
+    RECEIVE = 62
 
 
 class EventKind(_Open):

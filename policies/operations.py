@@ -89,6 +89,10 @@ class Operations:
         """mknod(2) of a regular file, mkfifo(3), or the socket that bind(2) makes."""
         return self.judge(path, Right.CREATE)
 
+    def hold(self, path: AnyName, flags: int, *, is_directory: bool = False) -> Verdict:
+        """Receiving a descriptor that was opened so."""
+        return self.open(path, flags & (os.O_ACCMODE | os.O_APPEND), is_directory=is_directory)
+
     def mkdir(self, path: AnyName) -> Verdict:
         """mkdir(2)."""
         return self.judge(path, Right.CREATE)
@@ -216,9 +220,15 @@ class Operations:
         number, _ = self.evaluator.classify(endpoint)
         return self.evaluator.decide(self.row, number, 1 << Right.LISTEN)
 
-    def unix_connect(self, where: AnyName) -> Verdict:
-        """connect(2) or sendto(2) to a socket's path, or to `@` and an abstract name."""
-        return self.judge(where, Right.CONNECT)
+    def unix_connect(self, where: AnyName, *, kin: bool = False) -> Verdict:
+        """connect(2) or sendto(2) to a socket's path, or to `@` and an abstract name.
+
+        `kin`: this subject bound it itself. Then only what is denied by name is.
+        """
+        if not kin:
+            return self.judge(where, Right.CONNECT)
+        number, _ = self.evaluator.classify(name(where).path)
+        return self.evaluator.denial(self.row, number, 1 << Right.CONNECT, foreign=name(where).foreign)
 
     def unix_listen(self, where: AnyName) -> Verdict:
         """bind(2) to a path, which creates it: one question for both; or to an abstract name."""

@@ -74,6 +74,7 @@ enum operation {
 	OP_RAW_DEVICE,
 	OP_CGROUP,
 	OP_USB,
+	OP_RECEIVE, /* a descriptor that somebody sends */
 	OP_COUNT,
 };
 

@@ -12,7 +12,7 @@
  * | bprm_committed_creds          | the task becomes who the program is, before its first instruction      |
  * | mmap_file (sleeps)            | digest of a library                                                    |
  * | mmap_file                     | executable mappings: identified files, or the jit right                |
- * | file_mprotect                 | the same for memory that becomes executable later                      |
+ * | file_mprotect                 | the same for memory that becomes executable later; append only as well |
  */
 #include "access.h"
 #include "content.h"
@@ -297,17 +297,30 @@ int BPF_PROG(file_mprotect, struct vm_area_struct *vma, unsigned long reqprot, u
 	struct request request;
 	struct file *file = NULL;
 
-	if (!(prot & PROT_EXEC))
+	if (!(prot & (PROT_EXEC | PROT_WRITE)))
 		return 0;
+	/* It may be NULL whatever the verifier believes; see has_file(). */
+	bpf_core_read(&file, sizeof(file), &vma->vm_file);
+	if (!(prot & PROT_EXEC)) {
+		/* As in mmap_check: what was mapped for reading by an append-only descriptor. */
+		if (!file || !(vma->vm_flags & VM_SHARED))
+			return 0;
+		file = vma->vm_file;
+		if (!file || !(file->f_mode & FMODE_WRITE) || !(file->f_flags & O_APPEND) ||
+		    !begin(&request, OP_MPROTECT, BIT(RIGHT_WRITE)))
+			return 0;
+		return answer(check_file(&request, file), -EACCES);
+	}
 	if (!begin(&request, OP_MPROTECT, BIT(RIGHT_MAP_EXEC)))
 		return 0;
 	request.attempt.detail = prot;
-	/* It may be NULL whatever the verifier believes; see has_file(). */
-	bpf_core_read(&file, sizeof(file), &vma->vm_file);
 	if (!file || vma->anon_vma || prot & PROT_WRITE)
 		return answer(conclude(&request, NULL, judge_jit(&request)), -EACCES);
 	file = vma->vm_file;
 	if (!file)
 		return 0;
+	/* Mapped through an overlay: here is only the file below, which no identity is known of. */
+	if (file->f_mode & FMODE_NOACCOUNT)
+		return answer(conclude(&request, NULL, judge_jit(&request)), -EACCES);
 	return answer(check_code(&request, file), -EACCES);
 }

@@ -6,6 +6,7 @@
  * |-------------------|-----------------------------------------------------------------------------|
  * | file_open         | read, write, append; a write also voids the file's digest; the special rights |
  * |                   | raw-device, cgroup, usb; what the guard keeps under /proc                   |
+ * | file_receive      | read, write, append of a descriptor that somebody sends                     |
  * | file_fcntl        | append only: O_APPEND cannot be cleared                                     |
  * | file_ioctl        | ioctl on devices; inode flags are attributes                                |
  * | path_mknod        | create, also for open with O_CREAT; the special right mknod                 |
@@ -36,7 +37,14 @@
 
 #define F_SETFL 4
 #define FS_IOC_SETFLAGS 0x40086602
+#define FS_IOC32_SETFLAGS 0x40046602 /* the hook sees what a 32-bit caller gave */
 #define FS_IOC_FSSETXATTR 0x401c5820
+#define FS_IOC_SETVERSION 0x40087602
+#define FS_IOC32_SETVERSION 0x40047602
+#define EXT4_IOC_SETVERSION 0x40086604
+#define EXT4_IOC32_SETVERSION 0x40046604
+#define FS_IOC_ENABLE_VERITY 0x40806685
+#define FS_IOC_SET_ENCRYPTION_POLICY 0x800c6613
 #define RENAME_EXCHANGE 2
 #define ATTR_ATIME_SET (1 << 7)
 #define ATTR_MTIME_SET (1 << 8)
@@ -88,6 +96,20 @@ int BPF_PROG(file_open, struct file *file)
 	return answer(check_file(&request, file), -EACCES);
 }
 
+/* Sent over a socket, or taken by pidfd_getfd: what the receiver may not hold does not arrive. */
+SEC("lsm/file_receive")
+int BPF_PROG(file_receive, struct file *file)
+{
+	struct request request;
+	__u32 mode = file->f_mode, flags = file->f_flags;
+	__u32 want = open_rights(file, mode, flags & O_APPEND, S_ISDIR(file->f_inode->i_mode));
+
+	if (!want || !begin(&request, OP_RECEIVE, want))
+		return 0;
+	request.attempt.detail = flags;
+	return answer(check_file(&request, file), -EACCES);
+}
+
 SEC("lsm/file_fcntl")
 int BPF_PROG(file_fcntl, struct file *file, unsigned int cmd, unsigned long arg)
 {
@@ -100,13 +122,30 @@ int BPF_PROG(file_fcntl, struct file *file, unsigned int cmd, unsigned long arg)
 	return answer(check_file(&request, file), -EACCES);
 }
 
+static __always_inline bool is_attribute(unsigned int cmd)
+{
+	switch (cmd) {
+	case FS_IOC_SETFLAGS:
+	case FS_IOC32_SETFLAGS:
+	case FS_IOC_FSSETXATTR:
+	case FS_IOC_SETVERSION:
+	case FS_IOC32_SETVERSION:
+	case EXT4_IOC_SETVERSION:
+	case EXT4_IOC32_SETVERSION:
+	case FS_IOC_ENABLE_VERITY:
+	case FS_IOC_SET_ENCRYPTION_POLICY:
+		return true;
+	}
+	return false;
+}
+
 static __always_inline int check_ioctl(struct file *file, unsigned int cmd)
 {
 	struct request request;
 	umode_t type = file->f_inode->i_mode & S_IFMT;
 	__u32 want;
 
-	if (cmd == FS_IOC_SETFLAGS || cmd == FS_IOC_FSSETXATTR)
+	if (is_attribute(cmd))
 		want = BIT(RIGHT_ATTRIBUTES);
 	else if (type == S_IFCHR || type == S_IFBLK)
 		want = BIT(RIGHT_IOCTL);

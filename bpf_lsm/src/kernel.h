@@ -371,6 +371,7 @@ struct user_namespace;
 #define PROT_READ 0x1
 #define PROT_WRITE 0x2
 #define PROT_EXEC 0x4
+#define VM_SHARED 0x8
 #define MAP_PRIVATE 0x02
 #define MAP_TYPE 0x0f
 

@@ -9,14 +9,28 @@
  * |---------------------|---------------------------------------------------------------------------------|
  * | socket_connect      | connect, also of datagram sockets                                               |
  * | socket_sendmsg      | an address given with the message: sendto, sendmsg, fast open                   |
- * | socket_bind         | listen on a named port or abstract name; a port that the kernel chooses is free |
+ * | socket_bind         | listen on a named port or abstract name; a port that the kernel chooses is free; |
+ * |                     | whose a unix socket is                                                          |
  * | socket_listen       | listen; unbound or on a port of the kernel's choice it is port 0                |
  * | socket_create       | raw, packet, netlink, vsock and other families are special rights               |
- * | unix_stream_connect | connect to a path or an abstract name                                           |
+ * | unix_stream_connect | connect to a path or an abstract name; not asked among one subject              |
  * | unix_may_send       | the same for datagrams                                                          |
  */
 #include "access.h"
 #include "special.h"
+
+/* Whose a unix socket is: who first tried to bind it. Peers of the same subject need no rule. */
+struct owner {
+	__u64 identity;
+	__u64 known;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct owner);
+} owners SEC(".maps");
 
 struct v4_address {
 	unsigned short family;
@@ -210,6 +224,32 @@ int BPF_PROG(socket_sendmsg, struct socket *sock, struct msghdr *message, int si
 	return answer(check_endpoint(&request, &endpoint), -EPERM);
 }
 
+static __always_inline __u64 own_identity(void)
+{
+	struct label *label = label_of(bpf_get_current_task_btf());
+
+	return label ? label->identity : 0;
+}
+
+/* Without memory for it nobody is its kin: then the rules decide. */
+static __always_inline void remember_owner(struct sock *sk)
+{
+	struct owner *owner = bpf_sk_storage_get(&owners, sk, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+
+	if (!owner || owner->known)
+		return;
+	owner->identity = own_identity();
+	owner->known = 1;
+}
+
+/* The unidentified are nobody's kin. */
+static __always_inline bool is_kin(struct sock *sk)
+{
+	struct owner *owner = bpf_sk_storage_get(&owners, sk, 0, 0);
+
+	return owner && owner->identity && owner->identity == own_identity();
+}
+
 SEC("lsm/socket_bind")
 int BPF_PROG(socket_bind, struct socket *sock, struct sockaddr *address, int size)
 {
@@ -217,8 +257,14 @@ int BPF_PROG(socket_bind, struct socket *sock, struct sockaddr *address, int siz
 	struct request request;
 	__u32 family = family_of(sock);
 
-	if (family != AF_UNIX && !is_internet(family))
+	if (family == AF_UNIX) {
+		struct sock *sk = sock->sk;
+
+		if (sk)
+			remember_owner(sk);
+	} else if (!is_internet(family)) {
 		return 0;
+	}
 	if (!begin(&request, OP_BIND, BIT(RIGHT_LISTEN)))
 		return 0;
 	if (family == AF_UNIX) {
@@ -324,6 +370,36 @@ int BPF_PROG(socket_create, int family, int type, int protocol, int kernel)
 	return check_special(OP_SOCKET, special, 0, 0, family << 16 | (type & 0xffff));
 }
 
+/* Among kin only what is denied by name is: deny rules and Protections. */
+static __noinline int check_kin(struct request *request, struct unix_sock *sock)
+{
+	const struct image_header *image = request->image;
+	struct dentry *dentry = sock->path.dentry;
+	struct scratch *scratch = get_scratch();
+	struct unix_address *address = NULL;
+	__u32 class;
+	int size = 0;
+
+	if (!scratch)
+		return conclude(request, NULL, judge_builtin(&request->subject, RULE_SCRATCH, RIGHT_CONNECT));
+	if (dentry) {
+		if (classify(request, dentry, dentry->d_inode, NULL, true))
+			return 0;
+		class = request->class;
+	} else {
+		bpf_core_read(&address, sizeof(address), &sock->addr);
+		if (!address)
+			return 0;
+		bpf_core_read(&size, sizeof(size), &address->len);
+		if (size < 3)
+			return 0;
+		class = abstract_class(image, scratch,
+				       (void *)address + bpf_core_field_offset(struct unix_address, name) + 3,
+				       size - 3);
+	}
+	return conclude(request, dentry, judge_denials(image, &request->subject, class, request->flags, request->want));
+}
+
 static __always_inline int check_unix_peer(struct sock *peer, __u16 operation)
 {
 	struct unix_sock *other = (void *)bpf_skc_to_unix_sock(peer);
@@ -331,6 +407,8 @@ static __always_inline int check_unix_peer(struct sock *peer, __u16 operation)
 
 	if (!other || !begin(&request, operation, BIT(RIGHT_CONNECT)))
 		return 0;
+	if (is_kin(peer))
+		return answer(check_kin(&request, other), -EPERM);
 	return answer(check_unix_name(&request, other), -EPERM);
 }
 

@@ -326,6 +326,20 @@ def test_unix_sockets_go_by_path_or_name(call: str, where: str, allowed: bool) -
     assert getattr(operations(SOCKETS), call)(where).allowed == allowed
 
 
+def test_a_socket_of_ones_own_needs_no_rule_but_heeds_what_denies_it_by_name() -> None:
+    app = operations(SOCKETS)
+    assert app.unix_connect("/run/other.sock", kin=True).allowed
+    assert not app.unix_connect("/run/other.sock").allowed
+    assert not app.unix_connect("/run/redis/admin.sock", kin=True).allowed
+
+
+def test_a_descriptor_is_held_by_whoever_may_open_the_file_so() -> None:
+    app = operations(policy('files:\n  - {allow: [read, append], paths: ["/a/*"]}\n'))
+    assert app.hold("/a/x", os.O_RDONLY).allowed
+    assert app.hold("/a/x", os.O_RDWR | os.O_APPEND | os.O_CREAT).allowed
+    assert not app.hold("/a/x", os.O_RDWR).allowed
+
+
 def test_another_protected_name_of_the_file_denies_too() -> None:
     app = operations(policy('files:\n  - {allow: [read], paths: ["/a/*"]}\n'), protection("[/k]", "[read]"))
     protected, _ = app.evaluator.classify(b"/k")

@@ -1,0 +1,533 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/* Programs that are run, and memory that becomes code. */
+#include "actor.h"
+
+#include <linux/sched.h>
+#include <sys/ipc.h>
+#include <sys/personality.h>
+#include <sys/shm.h>
+
+static char *const no_arguments[] = { "program", NULL };
+static char *const no_environment[] = { NULL };
+
+static void set_tools(void)
+{
+	static const char *const folders[] = { "object", "free" };
+	char path[64];
+
+	for (int i = 0; i < 2; i++) {
+		snprintf(path, sizeof(path), "%s/tool", folders[i]);
+		copy(TOOLS "/tool", at(path), 0755);
+		snprintf(path, sizeof(path), "%s/stray", folders[i]);
+		copy(TOOLS "/stray", at(path), 0755);
+		snprintf(path, sizeof(path), "%s/script", folders[i]);
+		copy(TOOLS "/script", at(path), 0755);
+		snprintf(path, sizeof(path), "%s/odd", folders[i]);
+		copy(TOOLS "/odd", at(path), 0755);
+	}
+}
+
+static const char *target, *word, *more;
+static int target_fd, target_flags;
+
+static int exec_target(void)
+{
+	char *words[] = { "program", (char *)word, (char *)more, NULL };
+
+	execve(target, words, no_environment);
+	return -errno;
+}
+
+static int exec_fd(void)
+{
+	syscall(SYS_execveat, target_fd, "", no_arguments, no_environment, AT_EMPTY_PATH | target_flags);
+	return -errno;
+}
+
+static int run(const char *path)
+{
+	target = path;
+	return in_child(exec_target);
+}
+
+OPERATION(op_exec, "exec", set_tools)
+{
+	return run(at("object/tool"));
+}
+
+OPERATION(op_exec_unsigned, "exec-unidentified", set_tools)
+{
+	return run(at("object/stray"));
+}
+
+static int exec_deeper(void)
+{
+	return run(at("object/tool"));
+}
+
+OPERATION(op_exec_grandchild, "exec-from-grandchild", set_tools)
+{
+	return in_child(exec_deeper);
+}
+
+OPERATION(op_fexecve, "exec-by-descriptor", set_tools)
+{
+	target_fd = STEP(SYS(SYS_openat, AT_FDCWD, at("object/tool"), O_PATH));
+	return in_child(exec_fd);
+}
+
+OPERATION(op_exec_proc, "exec-by-proc", set_tools)
+{
+	static char path[64];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d",
+		 (int)STEP(SYS(SYS_openat, AT_FDCWD, at("object/tool"), O_PATH)));
+	return run(path);
+}
+
+OPERATION(op_exec_check, "exec-check-only", set_tools)
+{
+	target_fd = STEP(SYS(SYS_openat, AT_FDCWD, at("object/tool"), O_PATH));
+	target_flags = 0x10000; /* AT_EXECVE_CHECK */
+	return in_child(exec_fd);
+}
+
+static void set_tool_link(void)
+{
+	set_tools();
+	if (symlink("../object/tool", at("free/link")) || link(at("object/tool"), at("free/hard")))
+		_exit(1);
+}
+
+OPERATION(op_exec_link, "exec-symlink", set_tool_link)
+{
+	return run(at("free/link"));
+}
+
+OPERATION(op_exec_hard, "exec-hard-link", set_tool_link)
+{
+	return run(at("free/hard"));
+}
+
+OPERATION(op_exec_deleted, "exec-deleted", set_tools)
+{
+	target_fd = STEP(SYS(SYS_openat, AT_FDCWD, at("object/tool"), O_PATH));
+	STEP(SYS(SYS_unlinkat, AT_FDCWD, at("object/tool"), 0));
+	return in_child(exec_fd);
+}
+
+static long read_all(const char *path, char *content, size_t size)
+{
+	int fd = STEP(do_open(path, O_RDONLY));
+	long got = STEP(LIBC(read(fd, content, size)));
+
+	close(fd);
+	return got;
+}
+
+static char content[1 << 16];
+
+OPERATION(op_exec_memfd, "exec-memfd", set_tools)
+{
+	long size = STEP(read_all(at("free/tool"), content, sizeof(content)));
+
+	target_fd = STEP(LIBC(memfd_create("evasion", MFD_CLOEXEC)));
+	STEP(LIBC(write(target_fd, content, size)));
+	return in_child(exec_fd);
+}
+
+OPERATION(op_exec_copy, "exec-copy", set_tools)
+{
+	long size = STEP(read_all(at("free/tool"), content, sizeof(content)));
+	int fd = STEP(SYS(SYS_openat, AT_FDCWD, at("object/copy"), O_WRONLY | O_CREAT, 0755));
+
+	STEP(LIBC(write(fd, content, size)));
+	close(fd);
+	return run(at("object/copy"));
+}
+
+OPERATION(op_exec_altered, "exec-altered", set_tools)
+{
+	int fd = STEP(do_open(at("object/tool"), O_WRONLY | O_APPEND));
+
+	STEP(LIBC(write(fd, "more", 4)));
+	close(fd);
+	return run(at("object/tool"));
+}
+
+static int exec_twice(void (*between)(void))
+{
+	STEP(run(at("object/tool"))); /* its digest is known now */
+	between();
+	return run(at("object/tool"));
+}
+
+static void alter_by_write(void)
+{
+	int fd = open(at("object/tool"), O_WRONLY | O_APPEND);
+
+	if (write(fd, "more", 4) != 4)
+		_exit(1);
+	close(fd);
+}
+
+static void alter_by_rename(void)
+{
+	if (rename(at("object/stray"), at("object/tool")))
+		_exit(1);
+}
+
+static void alter_by_exchange(void)
+{
+	if (syscall(SYS_renameat2, AT_FDCWD, at("object/stray"), AT_FDCWD, at("object/tool"), 2))
+		_exit(1);
+}
+
+static void alter_by_truncate(void)
+{
+	if (truncate(at("object/tool"), 2000))
+		_exit(1);
+}
+
+static void alter_by_mapping(void)
+{
+	int fd = open(at("object/tool"), O_RDWR);
+	char *memory = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	close(fd);
+	if (memory == MAP_FAILED)
+		_exit(1);
+	memory[9] = 1; /* padding of the ELF header */
+	munmap(memory, 4096);
+}
+
+OPERATION(op_twice_write, "exec-again-after-write", set_tools)
+{
+	return exec_twice(alter_by_write);
+}
+
+OPERATION(op_twice_rename, "exec-again-after-rename", set_tools)
+{
+	return exec_twice(alter_by_rename);
+}
+
+OPERATION(op_twice_exchange, "exec-again-after-exchange", set_tools)
+{
+	return exec_twice(alter_by_exchange);
+}
+
+OPERATION(op_twice_mapping, "exec-again-after-mapping", set_tools)
+{
+	return exec_twice(alter_by_mapping);
+}
+
+OPERATION(op_twice_truncate, "exec-again-after-truncate", set_tools)
+{
+	int error = exec_twice(alter_by_truncate);
+
+	return error == -ENOEXEC || error <= -BROKEN ? 0 : error; /* what is left of it is not a program */
+}
+
+OPERATION(op_script, "exec-script", set_tools)
+{
+	return run(at("object/script"));
+}
+
+OPERATION(op_odd_script, "exec-script-odd-interpreter", set_tools)
+{
+	return run(at("object/odd"));
+}
+
+OPERATION(op_loader, "exec-loader", NULL)
+{
+	word = "--version";
+	return run("/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2");
+}
+
+OPERATION(op_shell, "exec-shell", NULL)
+{
+	word = "-c";
+	more = "exit 0";
+	return run("/usr/bin/dash");
+}
+
+/* The program that is run becomes who it is, and then tries to read object/file for us. */
+static int exec_probe(void)
+{
+	char *words[] = { "probe", (char *)at("object/file"), NULL };
+
+	execve(at("free/probe"), words, no_environment);
+	return -errno - BROKEN;
+}
+
+static void set_probe(void)
+{
+	copy(TOOLS "/probe", at("free/probe"), 0755);
+}
+
+static int probed(int status)
+{
+	if (status == -BROKEN - EACCES)
+		return -EACCES;
+	return status;
+}
+
+OPERATION(op_become, "become-then-read", set_probe)
+{
+	return probed(in_child(exec_probe));
+}
+
+OPERATION(op_become_unprivileged, "become-with-no-new-privs", set_probe)
+{
+	STEP(LIBC(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)));
+	return probed(in_child(exec_probe));
+}
+
+OPERATION(op_become_shared, "become-with-shared-fs", set_probe)
+{
+	int status;
+	pid_t child = syscall(SYS_clone, CLONE_FS | SIGCHLD, NULL, NULL, NULL, NULL);
+
+	if (!child)
+		_exit(-exec_probe() & 0xff);
+	STEP(LIBC(child));
+	STEP(LIBC(waitpid(child, &status, 0)));
+	return WIFEXITED(status) ? -WEXITSTATUS(status) : -BROKEN; /* the probe's or exec's errno */
+}
+
+static int child_reads(void)
+{
+	int fd = TRY(SYS(SYS_openat, AT_FDCWD, at("object/file"), O_RDONLY));
+
+	close(fd);
+	return 0;
+}
+
+OPERATION(op_child, "read-from-child", NULL)
+{
+	return in_child(child_reads);
+}
+
+static int grandchild_reads(void)
+{
+	setsid();
+	return in_child(child_reads);
+}
+
+OPERATION(op_session, "read-from-new-session", NULL)
+{
+	return in_child(grandchild_reads);
+}
+
+static volatile int thread_result;
+
+static int thread_reads(void *nothing)
+{
+	(void)nothing;
+	thread_result = SYS(SYS_openat, AT_FDCWD, at("object/file"), O_RDONLY);
+	return 0;
+}
+
+OPERATION(op_thread, "read-from-thread", NULL)
+{
+	static char stack[65536] __attribute__((aligned(16)));
+
+	thread_result = 1 << 30;
+	STEP(LIBC(clone(thread_reads, stack + sizeof(stack),
+			CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM, NULL)));
+	while (thread_result == 1 << 30)
+		usleep(1000);
+	TRY(thread_result);
+	return 0;
+}
+
+/* Inherited descriptors ------------------------------------------------------------------------------------------ */
+
+static int exec_probe_holding(void)
+{
+	int fd = STEP(SYS(SYS_openat, AT_FDCWD, at("object/file"), O_RDONLY));
+
+	STEP(LIBC(fcntl(fd, F_SETFD, 0)));
+	execve(at("free/probe"), no_arguments, no_environment);
+	return -errno;
+}
+
+OPERATION(op_inherit, "inherit-read", set_probe)
+{
+	return in_child(exec_probe_holding);
+}
+
+/* Code ----------------------------------------------------------------------------------------------------------- */
+
+static int mapped(void *memory)
+{
+	return memory == MAP_FAILED ? -errno : 0;
+}
+
+static int map_file(const char *path, int flags, int protection, int kind)
+{
+	int fd = STEP(do_open(path, flags));
+
+	return mapped(mmap(NULL, 4096, protection, kind, fd, 0));
+}
+
+OPERATION(op_map, "map-code", set_tools)
+{
+	return map_file(at("object/tool"), O_RDONLY, PROT_READ | PROT_EXEC, MAP_PRIVATE);
+}
+
+OPERATION(op_map_stray, "map-unidentified", set_tools)
+{
+	return map_file(at("object/stray"), O_RDONLY, PROT_READ | PROT_EXEC, MAP_PRIVATE);
+}
+
+OPERATION(op_map_shared, "map-unidentified-shared", set_tools)
+{
+	return map_file(at("object/stray"), O_RDONLY, PROT_READ | PROT_EXEC, MAP_SHARED);
+}
+
+static int protect_file(const char *path)
+{
+	int fd = STEP(do_open(path, O_RDONLY));
+	void *memory = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, fd, 0);
+
+	STEP(mapped(memory));
+	return TRY(LIBC(mprotect(memory, 4096, PROT_READ | PROT_EXEC)));
+}
+
+OPERATION(op_protect_stray, "mprotect-unidentified", set_tools)
+{
+	return protect_file(at("object/stray"));
+}
+
+OPERATION(op_protect_key, "pkey-mprotect-unidentified", set_tools)
+{
+	int fd = STEP(do_open(at("object/stray"), O_RDONLY));
+	void *memory = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, fd, 0);
+
+	STEP(mapped(memory));
+	return TRY(SYS(SYS_pkey_mprotect, memory, 4096, PROT_READ | PROT_EXEC, -1));
+}
+
+OPERATION(op_map_persona, "map-unidentified-read-implies-exec", set_tools)
+{
+	STEP(LIBC(personality(READ_IMPLIES_EXEC)));
+	return map_file(at("object/stray"), O_RDONLY, PROT_READ, MAP_PRIVATE);
+}
+
+OPERATION(op_map_anonymous, "map-anonymous-code", NULL)
+{
+	return mapped(mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+}
+
+OPERATION(op_map_wx, "map-writable-code", NULL)
+{
+	return mapped(mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+}
+
+OPERATION(op_protect_written, "mprotect-written", NULL)
+{
+	char *memory = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	STEP(mapped(memory));
+	memory[0] = (char)0xc3;
+	return TRY(LIBC(mprotect(memory, 4096, PROT_READ | PROT_EXEC)));
+}
+
+OPERATION(op_protect_stack, "mprotect-stack", NULL)
+{
+	uintptr_t page = (uintptr_t)__builtin_frame_address(0) & ~4095ul;
+
+	return TRY(LIBC(mprotect((void *)page, 4096, PROT_READ | PROT_WRITE | PROT_EXEC)));
+}
+
+OPERATION(op_protect_heap, "mprotect-heap", NULL)
+{
+	char *memory = sbrk(8192);
+	uintptr_t page = ((uintptr_t)memory + 4095) & ~4095ul;
+
+	*(char *)page = 1;
+	return TRY(LIBC(mprotect((void *)page, 4096, PROT_READ | PROT_EXEC)));
+}
+
+OPERATION(op_protect_private, "mprotect-written-file", set_tools)
+{
+	int fd = STEP(do_open(at("free/tool"), O_RDONLY));
+	char *memory = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+
+	STEP(mapped(memory));
+	memory[0] = (char)0xc3; /* a copy of the page that no file vouches for */
+	return TRY(LIBC(mprotect(memory, 4096, PROT_READ | PROT_EXEC)));
+}
+
+OPERATION(op_map_wx_file, "map-writable-file-code", set_tools)
+{
+	int fd = STEP(do_open(at("free/tool"), O_RDWR));
+
+	return mapped(mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0));
+}
+
+OPERATION(op_dual, "map-dual-memfd", NULL)
+{
+	int fd = STEP(LIBC(memfd_create("evasion", MFD_CLOEXEC)));
+	char *memory;
+
+	STEP(LIBC(ftruncate(fd, 4096)));
+	memory = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	STEP(mapped(memory));
+	memory[0] = (char)0xc3;
+	return mapped(mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0));
+}
+
+OPERATION(op_dual_shared, "map-dual-memfd-shared", NULL)
+{
+	int fd = STEP(LIBC(memfd_create("evasion", MFD_CLOEXEC)));
+
+	STEP(LIBC(ftruncate(fd, 4096)));
+	STEP(mapped(mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0)));
+	return mapped(mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0));
+}
+
+OPERATION(op_dual_file, "map-dual-file", set_tools)
+{
+	int fd = STEP(do_open(at("free/stray"), O_RDWR)), other = STEP(do_open(at("free/stray"), O_RDONLY));
+
+	STEP(mapped(mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0)));
+	return mapped(mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, other, 0));
+}
+
+OPERATION(op_shm, "shm-exec", NULL)
+{
+	int id = STEP(LIBC(shmget(IPC_PRIVATE, 4096, IPC_CREAT | 0700)));
+	void *memory = shmat(id, NULL, SHM_EXEC);
+	int error = memory == (void *)-1 ? -errno : 0;
+
+	shmctl(id, IPC_RMID, NULL);
+	return error;
+}
+
+OPERATION(op_shared_anonymous, "map-shared-anonymous-code", NULL)
+{
+	return mapped(mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+}
+
+OPERATION(op_own_memory, "write-own-code", NULL)
+{
+	unsigned char byte = *(unsigned char *)(uintptr_t)op_own_memory;
+	int fd = TRY(do_open("/proc/self/mem", O_RDWR));
+
+	TRY(LIBC(pwrite(fd, &byte, 1, (off_t)(uintptr_t)op_own_memory)));
+	return 0;
+}
+
+OPERATION(op_remap, "mremap-code", set_tools)
+{
+	/* Code may be moved; it is still that file's. */
+	int fd = STEP(do_open(at("object/stray"), O_RDONLY));
+	void *memory = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, fd, 0);
+
+	STEP(mapped(memory));
+	memory = mremap(memory, 4096, 8192, MREMAP_MAYMOVE);
+	STEP(mapped(memory));
+	return TRY(LIBC(mprotect(memory, 4096, PROT_READ | PROT_EXEC)));
+}
