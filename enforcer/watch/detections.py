@@ -82,7 +82,6 @@ def read_list(path: Path) -> tuple[bytes, ...]:
 
 def _load(rules: list[Path], sequences: list[Path]) -> tuple[tuple[Rule, ...], tuple[Document, ...]]:
     found = parse.load(rules)
-    sequences = [each for each in sequences if each.is_dir()]
     documents = load_paths(sequences).sequences if sequences else ()
     if faults := list(unknown_tags(documents, RuleEngine(found).tags)):
         raise PolicyErrors.of(faults)
