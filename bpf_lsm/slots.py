@@ -17,7 +17,7 @@ HEAD: Final = struct.Struct("<IIQ32sI")
 _GENERATION: Final = struct.Struct("<Q")
 GENERATION_AT: Final = 8
 MAGIC: Final = 0x48534E4D
-VERSION: Final = 1
+VERSION: Final = 2
 
 
 class Slots:

@@ -11,6 +11,7 @@ from policies import meta, pattern, sections
 from policies.image import (
     ROW_UNCONFINED,
     ROW_UNIDENTIFIED,
+    STATE_FLAGS,
     STATE_SINK,
     SYM_BYTE,
     SYM_CLASS,
@@ -68,9 +69,9 @@ class Evaluator:
         self.rows, self.cells, self.grid = found.rows, found.cells, found.grid
         self.identities, self.targets = found.identities, found.targets
         self.sequences, self.slots = found.sequences, found.slots
-        self._owner: list[int] = found.entries["owner"].tolist()
+        self._owner: list[int] = found.owners.tolist()
         self._next: list[int] = found.entries["next"].tolist()
-        self.start = int(header["start"])
+        self.start = int(header["start"]) & ~STATE_FLAGS
         self._meta_bytes = found.meta
         self._meta: meta.Meta | None = None
         self._row_of = {int(each["identity"]): int(each["row"]) for each in self.identities}
@@ -99,8 +100,8 @@ class Evaluator:
         return RowFlag.CONFINED in self.flags(row)
 
     def step(self, state: int, symbol: int) -> int:
-        """The `next` of a state for a symbol; it may carry STATE_SINK."""
-        state &= ~STATE_SINK
+        """The `next` of a state for a symbol; it may carry STATE_FLAGS."""
+        state &= ~STATE_FLAGS
         if self._owner[state + symbol] == state:
             return self._next[state + symbol]
         return self._next[state + SYM_DEFAULT]
@@ -112,12 +113,20 @@ class Evaluator:
             if state & STATE_SINK:
                 break
             state = self.step(state, SYM_BYTE + byte)
-        return state & ~STATE_SINK
+        return state & ~STATE_FLAGS
 
     def classify(self, text: bytes) -> tuple[int, int]:
         """The object class of a path, an abstract name or an endpoint; and the state."""
         state = self.state(text)
-        return self.step(state, SYM_CLASS), state
+        return self.class_of(state), state
+
+    def class_of(self, state: int) -> int:
+        """The object class of what ends in `state`."""
+        return self.step(state, SYM_CLASS)
+
+    def inside(self, state: int) -> int:
+        """The state behind the slash that follows: directories with the same one have the same below."""
+        return self.step(state, SYM_BYTE + pattern.SLASH)
 
     def subtree(self, state: int) -> int:
         """The class that stands for everything strictly below the directory whose name ends in `state`."""

@@ -12,13 +12,22 @@ from typing import Final
 import numpy as np
 
 MAGIC: Final = 0x48534E4D
-VERSION: Final = 1
+VERSION: Final = 2
 
 SYM_DEFAULT: Final = 0
 SYM_BYTE: Final = 1
 SYM_CLASS: Final = 257
 SYM_SUBTREE: Final = 258
+SYM_REST: Final = 259
+SYM_STOPS: Final = 260
+SYM_BEHIND: Final = 261
 STATE_SINK: Final = 0x8000_0000
+STATE_SHORTCUT: Final = 0x4000_0000
+STATE_NAMES: Final = 0x2000_0000
+STATE_FLAGS: Final = STATE_SINK | STATE_SHORTCUT | STATE_NAMES
+
+SHORT_NAME: Final = 16
+"""Bytes of the longest name that a shortcut knows."""
 
 ENDPOINT_V4: Final = 0x04
 ENDPOINT_V6: Final = 0x06
@@ -142,7 +151,9 @@ HEADER: Final = np.dtype(
         ("off_sequences", "<u4"),
         ("off_slots", "<u4"),
         ("sequence_rights", "<u4"),
-        ("reserved", "<u4"),
+        ("off_names", "<u4"),
+        ("names_mask", "<u4"),
+        ("reserved", "u1", (60,)),
     ]
 )
 
@@ -234,3 +245,16 @@ SEQUENCES: Final = np.dtype(
 """Of an image with sequences that block. A slot is a step; `by_right`, `unidentified` are sets of slots."""
 
 ENTRY: Final = np.dtype([("owner", "<u4"), ("next", "<u4")])
+
+NAME: Final = np.dtype([("low", "<u8"), ("high", "<u8"), ("state", "<u4"), ("next", "<u4")])
+
+HASH_FIRST: Final = 0x9E3779B97F4A7C15
+HASH_SECOND: Final = 0xD6E8FEB86659FD93
+_WORD: Final = (1 << 64) - 1
+
+
+def hash_name(state: int, low: int, high: int, size: int) -> tuple[int, int]:
+    """The two places of a name behind a state in a table of `size` entries, a power of two."""
+    mixed = ((low ^ state) * HASH_FIRST) & _WORD
+    mixed = (((mixed ^ mixed >> 32) + high) * HASH_SECOND) & _WORD
+    return mixed >> 40 & size - 1, mixed >> 16 & size - 1

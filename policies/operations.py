@@ -165,7 +165,7 @@ class Operations:
         """Where other rules hold below, all of a directory must be free to go, to come, and gain nothing."""
         evaluator, row = self.evaluator, self.row
         old_state, new_state = evaluator.state(old.path), evaluator.state(new.path)
-        if old_state == new_state and old.foreign == new.foreign:
+        if evaluator.inside(old_state) == evaluator.inside(new_state) and old.foreign == new.foreign:
             return
         below_old, below_new = evaluator.subtree(old_state), evaluator.subtree(new_state)
         yield evaluator.decide(row, below_old, 1 << Right.RENAME, foreign=old.foreign)

@@ -19,12 +19,17 @@ from policies.image import (
     MAX_SEQUENCES,
     MAX_SLOTS,
     MAX_STEPS,
+    NAME,
     ROW,
     ROW_FIRST,
     SEQUENCES,
-    STATE_SINK,
+    STATE_FLAGS,
+    STATE_SHORTCUT,
+    SYM_BEHIND,
     SYM_CLASS,
     SYM_DEFAULT,
+    SYM_REST,
+    SYM_STOPS,
     SYM_SUBTREE,
     TARGET,
     VERSION,
@@ -37,7 +42,8 @@ _ALIGNMENT: Final = ENTRY.itemsize
 class Sections:
     """Views of an image's bytes, as numpy arrays of the types in `image`; `grid` is rows by classes.
 
-    `entries` are all 8-byte words before the description: the automaton's states are indices into them.
+    `entries` are all 8-byte words before the names: the automaton's states are indices into them. `owners`
+    are those of the entries, without STATE_FLAGS.
     """
 
     header: Any
@@ -47,6 +53,8 @@ class Sections:
     targets: Any
     grid: Any
     entries: Any
+    owners: Any
+    names: Any
     meta: bytes
     sequences: Any
     """The sequences that block, as one element or none; `slots` are their steps by class, as bits."""
@@ -60,6 +68,7 @@ def read(image: bytes) -> Sections:
     meta_end = int(header["off_meta"]) + int(header["meta_size"])
     if meta_end > len(image):
         raise _damaged("its description reaches behind its end")
+    entries = _section(image, ENTRY, 0, int(header["off_names"]) // _ALIGNMENT)
     found = Sections(
         header=header,
         rows=_section(image, ROW, header["off_rows"], n_rows),
@@ -67,7 +76,9 @@ def read(image: bytes) -> Sections:
         identities=_section(image, IDENTITY, header["off_identities"], header["n_identities"]),
         targets=_section(image, TARGET, header["off_targets"], header["n_targets"]),
         grid=_section(image, np.dtype("<u2"), header["off_grid"], n_rows * n_classes),
-        entries=np.frombuffer(image, dtype=ENTRY, count=int(header["off_meta"]) // _ALIGNMENT),
+        entries=entries,
+        owners=entries["owner"].astype(np.int64) & ~STATE_FLAGS,
+        names=_section(image, NAME, header["off_names"], int(header["names_mask"]) + 1),
         meta=image[int(header["off_meta"]) : meta_end],
         sequences=_section(image, SEQUENCES, header["off_sequences"], bool(header["off_sequences"])),
         slots=_section(image, np.dtype("<u8"), header["off_slots"], bool(header["off_slots"]) * n_classes),
@@ -114,6 +125,9 @@ def _check_numbers(found: Sections) -> None:
         raise _damaged("a cell is named that is not there")
     if _largest(found.identities["row"]) >= n_rows:
         raise _damaged("a subject is named that is not there")
+    size = len(found.names)
+    if not size or size & (size - 1):
+        raise _damaged("its table of names has a size that it cannot have")
     ends = found.rows["targets"].astype(np.int64) + found.rows["n_targets"]
     if _largest(ends) > len(found.targets):
         raise _damaged("a target is named that is not there")
@@ -143,30 +157,39 @@ def _check_sequences(found: Sections) -> None:
 
 def _check_automaton(found: Sections) -> None:
     """From every state that can be reached something follows, and its classes are there."""
-    last = len(found.entries) - SYM_SUBTREE - 1
-    owners = found.entries["owner"].astype(np.int64)
+    last = len(found.entries) - SYM_BEHIND - 1
+    owners = found.owners
     following = found.entries["next"].astype(np.int64)
     symbols = np.arange(len(owners)) - owners
     mine = np.flatnonzero((symbols >= SYM_DEFAULT) & (symbols <= SYM_SUBTREE))
     mine = mine[np.argsort(owners[mine], kind="stable")]
     sorted_owners = owners[mine]
     seen = np.zeros(len(owners), dtype=bool)
-    states = np.array([int(found.header["start"])])
-    while len(states):
+    named = np.array([int(found.header["start"]), *found.names["next"][found.names["low"] != 0]])
+    while len(named):
+        states = named & ~STATE_FLAGS
         if _largest(states) > last:
             raise _damaged("its automaton leads behind its end")
         seen[states] = True
+        short = states[named & STATE_SHORTCUT != 0]
         for symbol in (SYM_DEFAULT, SYM_CLASS, SYM_SUBTREE):
             if np.any(owners[states + symbol] != states):
                 raise _damaged("a state of its automaton has no default or no class")
+        for symbol in (SYM_REST, SYM_STOPS, SYM_BEHIND):
+            if np.any(owners[short + symbol] != short):
+                raise _damaged("a state of its automaton has half a shortcut")
         classes = following[np.append(states + SYM_CLASS, states + SYM_SUBTREE)]
         if _largest(classes) >= int(found.header["n_classes"]):
             raise _damaged("a class is named that is not there")
         first = np.searchsorted(sorted_owners, states, "left")
         count = np.searchsorted(sorted_owners, states, "right") - first
         entries = mine[np.repeat(first - np.append(0, count.cumsum()[:-1]), count) + np.arange(count.sum())]
-        states = np.unique(following[entries[symbols[entries] < SYM_CLASS]] & ~STATE_SINK)
-        states = states[(states > last) | ~seen[np.minimum(states, last)]]
+        entries = np.concatenate(
+            (entries[symbols[entries] < SYM_CLASS], short + SYM_REST, short + SYM_BEHIND)
+        )
+        named = np.unique(following[entries])
+        bare = named & ~STATE_FLAGS
+        named = named[(bare > last) | ~seen[np.minimum(bare, last)]]
 
 
 def _largest(numbers: Any) -> int:

@@ -173,7 +173,8 @@ static __noinline int check_file(struct request *request, struct file *file)
 static __always_inline __u32 abstract_class(const struct image_header *image, struct scratch *scratch, const void *name,
 					    __u32 size)
 {
-	__u32 state = automaton_byte(image, image->start, '@');
+	const __u32 mask = image_mask();
+	__u32 state = automaton_byte(image, mask, image->start, '@');
 
 	if (size > 107) /* sizeof(sun_path) less the leading NUL */
 		size = 107;
@@ -181,7 +182,7 @@ static __always_inline __u32 abstract_class(const struct image_header *image, st
 	for (__u32 byte = 0; byte < 107; byte++) {
 		if (byte >= size || state & STATE_SINK)
 			break;
-		state = automaton_byte(image, state, scratch->name[byte]);
+		state = automaton_byte(image, mask, state, scratch->name[byte]);
 	}
 	return state_class(image, state);
 }

@@ -39,33 +39,87 @@ static __always_inline const void *image_at(const struct image_header *image, __
 	return (const void *)image + offset;
 }
 
-static __always_inline __u64 automaton_entry(const struct image_header *image, __u32 index)
+/* The mask of image_at(), for who has many steps to do. */
+static __always_inline __u32 image_mask(void)
 {
-	return *(const __u64 *)image_at(image, index << 3);
+	return image_capacity - 8;
 }
 
-static __always_inline __u32 automaton_step(const struct image_header *image, __u32 state, __u32 symbol)
+static __always_inline __u64 automaton_entry(const struct image_header *image, __u32 mask, __u32 index)
 {
-	__u64 entry = automaton_entry(image, state + symbol);
+	return *(const __u64 *)((const void *)image + (index << 3 & mask));
+}
+
+/* The state after one more byte. */
+static __always_inline __u32 automaton_byte(const struct image_header *image, __u32 mask, __u32 state, __u8 byte)
+{
+	__u64 entry = automaton_entry(image, mask, state + SYM_BYTE + byte);
 
 	if ((__u32)entry != state)
-		entry = automaton_entry(image, state + SYM_DEFAULT);
+		entry = automaton_entry(image, mask, state + SYM_DEFAULT);
 	return entry >> 32;
-}
-
-static __always_inline __u32 automaton_byte(const struct image_header *image, __u32 state, __u8 byte)
-{
-	return automaton_step(image, state, SYM_BYTE + byte);
 }
 
 static __always_inline __u32 state_class(const struct image_header *image, __u32 state)
 {
-	return automaton_entry(image, (state & ~STATE_SINK) + SYM_CLASS) >> 32;
+	return automaton_entry(image, image_mask(), state + SYM_CLASS) >> 32;
 }
 
 static __always_inline __u32 state_subtree(const struct image_header *image, __u32 state)
 {
-	return automaton_entry(image, (state & ~STATE_SINK) + SYM_SUBTREE) >> 32;
+	return automaton_entry(image, image_mask(), state + SYM_SUBTREE) >> 32;
+}
+
+/* Is one of the (up to four) bytes in the word? Exact but for bytes above the first that is. */
+static __always_inline bool has_byte(__u64 word, __u32 bytes)
+{
+	const __u64 ones = 0x0101010101010101, highs = ones << 7;
+
+#pragma unroll
+	for (__u32 i = 0; i < 4; i++) {
+		__u64 zero_where = word ^ (bytes & 0xff) * ones;
+
+		if (!bytes)
+			break;
+		if ((zero_where - ones) & ~zero_where & highs)
+			return true;
+		bytes >>= 8;
+	}
+	return false;
+}
+
+static __always_inline bool is_name(const struct image_name *entry, __u32 state, __u64 low, __u64 high)
+{
+	return entry->low == low && entry->high == high && entry->state == state;
+}
+
+/*
+ * The state behind a slash and a short name, from a state that has a shortcut. 0: it has to be read byte by byte.
+ * `mask` is image_mask(). policies/image.py has the same hash.
+ */
+static __always_inline __u32 automaton_name(const struct image_header *image, __u32 mask, __u32 state, __u64 low,
+					    __u64 high)
+{
+	/* The highest offset of these three is far less than what a slot has beyond the mask. */
+	const __u64 *entries = (const void *)image + ((state << 3) & mask);
+	__u32 stops = entries[SYM_STOPS] >> 32;
+
+	if (state & STATE_NAMES) {
+		__u32 behind = entries[SYM_BEHIND] >> 32, names = image->off_names, last = image->names_mask;
+		__u64 hash = (low ^ behind) * 0x9e3779b97f4a7c15;
+		const struct image_name *entry;
+
+		hash = ((hash ^ hash >> 32) + high) * 0xd6e8feb86659fd93;
+		entry = (const void *)image + ((names + (hash >> 40 & last) * sizeof(*entry)) & mask);
+		if (is_name(entry, behind, low, high))
+			return entry->next;
+		entry = (const void *)image + ((names + (hash >> 16 & last) * sizeof(*entry)) & mask);
+		if (is_name(entry, behind, low, high))
+			return entry->next;
+	}
+	if (has_byte(low, stops) || (high && has_byte(high, stops)))
+		return 0;
+	return entries[SYM_REST] >> 32;
 }
 
 static __always_inline void count(__u32 which)

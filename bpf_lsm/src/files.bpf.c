@@ -226,10 +226,11 @@ static __always_inline __u64 judge_move(struct request *request, const struct pl
 {
 	const struct image_header *image = request->image;
 	const struct image_cell *old_cell, *new_cell;
-	__u32 old_class, new_class;
+	__u32 old_class, new_class, mask = image_mask();
 	__u64 verdict;
 
-	if (from->state == to->state && from->flags == to->flags)
+	if (automaton_byte(image, mask, from->state, '/') == automaton_byte(image, mask, to->state, '/') &&
+	    from->flags == to->flags)
 		return 0;
 	old_class = state_subtree(image, from->state);
 	new_class = state_subtree(image, to->state);

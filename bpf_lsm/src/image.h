@@ -6,23 +6,34 @@
  * Everything is little endian. Offsets are bytes from the start of the image.
  *
  *   header | rows | targets | identities | cells | sequences | slots (u64) | grid (u16) | automaton (8-byte entries) |
- *   meta (JSON, not read here)
+ *   names | meta (JSON, not read here)
  *
  * The automaton is a comb vector. A state is the index of its first 8-byte entry, counted from the start of
  * the image. The entry for symbol x of state s is entry[s + x]; it belongs to s only if its owner is s,
  * otherwise the default transition entry[s + SYM_DEFAULT] is taken.
+ *
+ * A state may have a shortcut over a slash and the name that follows, if that has SHORT_NAME bytes at most: the table
+ * `names` says where the names that the patterns spell out lead; any other without one of the bytes SYM_STOPS leads to
+ * SYM_REST. It is what the automaton would say, sooner.
  */
 #ifndef MENSHEN_IMAGE_H
 #define MENSHEN_IMAGE_H
 
 #define IMAGE_MAGIC 0x48534e4d /* "MNSH" */
-#define IMAGE_VERSION 1
+#define IMAGE_VERSION 2
 
 #define SYM_DEFAULT 0
 #define SYM_BYTE 1 /* symbols 1..256 are the bytes 0..255 */
 #define SYM_CLASS 257 /* next is the object class of the string read so far */
 #define SYM_SUBTREE 258 /* next is the class that stands for everything below this directory */
-#define STATE_SINK 0x80000000u /* set in next: nothing read after this changes the class */
+#define SYM_REST 259 /* with STATE_SHORTCUT: next is the state behind a name that is like any other */
+#define SYM_STOPS 260 /* with STATE_SHORTCUT: next is up to four bytes that such a name may not have; 0: no more */
+#define SYM_BEHIND 261 /* with STATE_SHORTCUT: next is the state behind the slash */
+
+/* Set in a state as `next` gives it. The highest three bits, so that an offset, index << 3, has lost them. */
+#define STATE_SINK 0x80000000u /* nothing read after this changes the class */
+#define STATE_SHORTCUT 0x40000000u
+#define STATE_NAMES 0x20000000u /* some of its names are in the table */
 
 /* First byte of what the automaton reads: '/' a path, '@' an abstract unix name, or an endpoint. */
 #define ENDPOINT_V4 0x04 /* 0x04, protocol, port (2, big endian), address (4) */
@@ -98,7 +109,9 @@ struct image_header {
 	__u32 off_sequences; /* 0: no sequence blocks, and there are no slots */
 	__u32 off_slots; /* for each class the steps that it concerns, a bit each */
 	__u32 sequence_rights; /* rights that some step is about */
-	__u32 reserved;
+	__u32 off_names;
+	__u32 names_mask; /* entries less one; a power of two of them */
+	__u8 reserved[60];
 };
 
 struct image_row {
@@ -178,6 +191,16 @@ struct image_sequences {
 	__u64 by_right[16]; /* slots that are about this right */
 	struct image_step steps[MAX_SLOTS];
 	struct image_sequence sequences[MAX_SEQUENCES];
+};
+
+#define SHORT_NAME 16
+
+/* A name, and the state behind it. At one of the two places of its hash; automaton.h. */
+struct image_name {
+	__u64 low; /* the bytes of the name, little endian; 0: no entry */
+	__u64 high;
+	__u32 state; /* behind the slash before it */
+	__u32 next;
 };
 
 /* Closed list of semantics.md 9; policies/schema carries the words. */

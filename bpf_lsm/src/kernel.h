@@ -60,6 +60,7 @@ struct dentry {
 	struct dentry *d_parent;
 	struct qstr d_name;
 	struct inode *d_inode;
+	unsigned char d_iname[32];
 	struct super_block *d_sb;
 } KERNEL_TYPE;
 

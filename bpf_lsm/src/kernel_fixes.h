@@ -53,6 +53,23 @@ static __always_inline struct mount *next_mount(struct super_block *sb, struct m
 	return (void *)next - bpf_core_field_offset(struct mount, mnt_instance);
 }
 
+/* 6.13 made d_iname, where short names are kept, a union. */
+union shortname_store {
+	unsigned char string[40];
+} KERNEL_TYPE;
+
+struct dentry___shortname {
+	union shortname_store d_shortname;
+} KERNEL_TYPE;
+
+/* Of a name that is short enough (d_name.len): its bytes. All kernels have room for 32 and align them. */
+static __always_inline const __u64 *short_name(struct dentry *dentry)
+{
+	if (bpf_core_field_exists(struct dentry___shortname, d_shortname))
+		return (void *)dentry + bpf_core_field_offset(struct dentry___shortname, d_shortname);
+	return (void *)dentry + bpf_core_field_offset(struct dentry, d_iname);
+}
+
 /*
  * 6.19 put file->f_path into a union. The verifier trusts no pointer that was read through a union, so from a file
  * the dentry can be read but not be given to the inode storage helpers.

@@ -13,6 +13,7 @@
 #define MAX_RULES 65536
 #define MAX_ROWS 4096
 #define MAX_DEPTH 384 /* uncached path components; deeper is unresolved, which is denied to the confined */
+#define MAX_SHORT 32 /* of these, the lowest ones whose short names are copied on the way up */
 
 /* Bytes of one image slot, a power of two; the loader sets the map's value size to match. */
 const volatile __u32 image_capacity = 8 << 20;
@@ -99,7 +100,15 @@ struct walk {
 	__u32 inum;
 	__u32 found;
 	__u32 left; /* components still to descend */
+	__u32 until; /* components to leave */
 	__u32 offset; /* in the name of the current one */
+	__u32 reserved;
+};
+
+/* A name of up to SHORT_NAME bytes, padded with zeros; low is 0 if it is longer. */
+struct short_name {
+	__u64 low;
+	__u64 high;
 };
 
 struct progress_key {
@@ -130,7 +139,9 @@ struct follow {
 struct scratch {
 	struct walk walk;
 	struct follow follow;
-	__u64 names[MAX_DEPTH]; /* d_name.name of each component, leaf first; 0 stands for "self" under /proc */
+	struct short_name short_names[MAX_SHORT]; /* of each component, leaf first */
+	/* d_name.name of each component that has no short name; 0 stands for "self" under /proc */
+	__u64 names[MAX_DEPTH];
 	char name[264]; /* NAME_MAX is 255 */
 	struct event event;
 	char path[EVENT_PATH_MAX]; /* follows the event on the ring */

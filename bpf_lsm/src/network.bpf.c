@@ -132,19 +132,20 @@ static __always_inline bool read_endpoint(struct endpoint *endpoint, const void 
 
 static __always_inline __u32 endpoint_class(const struct image_header *image, const struct endpoint *endpoint)
 {
-	__u32 state = automaton_byte(image, image->start, endpoint->family);
+	const __u32 mask = image_mask();
+	__u32 state = automaton_byte(image, mask, image->start, endpoint->family);
 	__u32 bytes = endpoint->family == ENDPOINT_V4 ? 4 : 16;
 
 	if (!(state & STATE_SINK))
-		state = automaton_byte(image, state, endpoint->protocol);
+		state = automaton_byte(image, mask, state, endpoint->protocol);
 	if (!(state & STATE_SINK))
-		state = automaton_byte(image, state, endpoint->port >> 8);
+		state = automaton_byte(image, mask, state, endpoint->port >> 8);
 	if (!(state & STATE_SINK))
-		state = automaton_byte(image, state, endpoint->port & 0xff);
+		state = automaton_byte(image, mask, state, endpoint->port & 0xff);
 	for (__u32 byte = 0; byte < 16; byte++) {
 		if (byte >= bytes || state & STATE_SINK)
 			break;
-		state = automaton_byte(image, state, endpoint->address[byte]);
+		state = automaton_byte(image, mask, state, endpoint->address[byte]);
 	}
 	return state_class(image, state);
 }

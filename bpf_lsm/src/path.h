@@ -22,6 +22,7 @@
 
 #define MAX_MOUNTS (1 << 20) /* of one file system that are looked at; fs.mount-max is 100,000 a namespace */
 #define NO_ROOT 0xffffffff
+#define NO_STATE 0xffffffff
 
 enum object_flag {
 	OBJECT_FOREIGN = 1 << 0, /* not reachable in pid 1's mount namespace */
@@ -45,6 +46,13 @@ static __always_inline struct scratch *get_scratch(void)
 	if (!scratch)
 		count(COUNT_NO_SCRATCH);
 	return scratch;
+}
+
+/* Of a component less than MAX_SHORT; the mask is for the verifier, which may have checked another copy of `at`. */
+static __always_inline struct short_name *short_name_at(struct scratch *scratch, __u64 at)
+{
+	asm volatile("%0 &= %1" : "+r"(at) : "i"(MAX_SHORT - 1));
+	return &scratch->short_names[at];
 }
 
 static __always_inline bool in_namespace(__u64 ns)
@@ -171,6 +179,8 @@ static long climb_mounts(__u32 i, struct walk_context *context)
 		return 1;
 	}
 	bpf_core_read(&scratch->names[depth], sizeof(__u64), &dentry->d_name.name);
+	if (depth < MAX_SHORT)
+		short_name_at(scratch, depth)->low = 0;
 	walk->depth = depth + 1;
 	walk->dentry = walk->parent;
 	return 0;
@@ -212,47 +222,110 @@ static __always_inline bool use_known_state(struct climb *climb, struct inode *i
 	return true;
 }
 
-static __always_inline long climb_one(struct climb *climb, bool trusted)
+#define SELF 0x666c6573 /* "self", little endian */
+
+/* A short name is copied, without a helper; of a long one the address is kept. */
+static __always_inline void note_name(struct scratch *scratch, __u32 depth, struct dentry *dentry)
+{
+	__u32 length = dentry->d_name.len;
+
+	if (depth < MAX_SHORT) {
+		struct short_name *name = short_name_at(scratch, depth);
+		const __u64 *words = short_name(dentry);
+
+		if (length - 1 < 8) {
+			name->low = words[0] & ~0ull >> (64 - 8 * length);
+			name->high = 0;
+			return;
+		}
+		if (length - 9 < 8) {
+			name->low = words[0];
+			name->high = words[1] & ~0ull >> (128 - 8 * length);
+			return;
+		}
+		name->low = 0;
+	}
+	scratch->names[depth] = (__u64)dentry->d_name.name;
+}
+
+static __always_inline void note_self(struct scratch *scratch, __u32 depth)
+{
+	scratch->names[depth] = 0;
+	if (depth < MAX_SHORT) {
+		struct short_name *name = short_name_at(scratch, depth);
+
+		name->low = SELF;
+		name->high = 0;
+	}
+}
+
+/*
+ * Some steps of a climb. 1: it is over. The depth goes through map memory from step to step: what the verifier does
+ * not know, it does not multiply.
+ */
+static __always_inline long climb_some(struct climb *climb, __u32 steps, bool trusted, bool describing)
 {
 	struct scratch *scratch = climb->scratch;
 	struct walk *walk = &scratch->walk;
-	struct dentry *dentry = climb->dentry, *parent = dentry->d_parent;
-	bool is_root = parent == dentry;
-	__u32 depth = walk->depth;
+	struct dentry *dentry = climb->dentry, *parent;
+	long over = 1;
 
-	if (trusted && walk->use_cache && depth && (is_root || !walk->is_proc) &&
-	    use_known_state(climb, dentry->d_inode, dentry))
-		return 1;
-	if (is_root) {
-		walk->at_root = 1;
-		return 1;
+#pragma unroll
+	for (__u32 step = 0; step < steps; step++) {
+		__u32 depth = *(volatile __u32 *)&walk->depth;
+
+		parent = dentry->d_parent;
+		if (trusted && depth && (parent == dentry || !walk->is_proc) &&
+		    use_known_state(climb, dentry->d_inode, dentry))
+			goto out;
+		if (parent == dentry) {
+			walk->at_root = 1;
+			goto out;
+		}
+		if (depth >= MAX_DEPTH)
+			goto out;
+		if (describing)
+			scratch->names[depth] = (__u64)dentry->d_name.name;
+		else
+			note_name(scratch, depth, dentry);
+		if (walk->is_proc && parent == parent->d_parent && is_own_proc_directory(dentry->d_inode))
+			note_self(scratch, depth);
+		*(volatile __u32 *)&walk->depth = depth + 1;
+		dentry = parent;
 	}
-	if (depth >= MAX_DEPTH)
-		return 1;
-	scratch->names[depth] = (__u64)dentry->d_name.name;
-	if (walk->is_proc && parent == parent->d_parent && is_own_proc_directory(dentry->d_inode))
-		scratch->names[depth] = 0;
-	walk->depth = depth + 1;
-	climb->dentry = parent;
-	return 0;
+	over = 0;
+out:
+	climb->dentry = dentry;
+	return over;
 }
 
 static long climb_trusted(__u32 i, struct climb *climb)
 {
-	return climb_one(climb, true);
+	return climb_some(climb, 1, true, false);
 }
 
 static long climb_untrusted(__u32 i, struct climb *climb)
 {
-	return climb_one(climb, false);
+	return climb_some(climb, 4, false, false);
 }
+
+static long climb_describing(__u32 i, struct climb *climb)
+{
+	return climb_some(climb, 1, false, true);
+}
+
+enum climber {
+	CLIMB_TRUSTED, /* the dentry may be given to the inode storage helpers: known states are used */
+	CLIMB_UNTRUSTED,
+	CLIMB_DESCRIBING, /* all names by address */
+};
 
 /*
  * Upwards to a directory whose state is known, through the mounts if there is none in the object's file system.
  * `top` is the root of that file system if the caller can name it by a trusted pointer, else NULL.
  */
 static __always_inline void climb(struct dentry *dentry, struct dentry *top, struct walk_context *context, __u64 epoch,
-				  bool trusted)
+				  enum climber climber)
 {
 	struct walk *walk = &context->scratch->walk;
 	struct climb climb = {
@@ -265,7 +338,9 @@ static __always_inline void climb(struct dentry *dentry, struct dentry *top, str
 		walk->is_proc = 1;
 		walk->flags |= OBJECT_VOLATILE;
 	}
-	if (trusted)
+	if (climber == CLIMB_DESCRIBING)
+		bpf_loop(MAX_DEPTH + 1, climb_describing, &climb, 0);
+	else if (climber == CLIMB_TRUSTED && walk->use_cache)
 		bpf_loop(MAX_DEPTH + 1, climb_trusted, &climb, 0);
 	else
 		bpf_loop(MAX_DEPTH + 1, climb_untrusted, &climb, 0);
@@ -285,43 +360,41 @@ static __always_inline void climb(struct dentry *dentry, struct dentry *top, str
 		walk->flags |= OBJECT_UNRESOLVED;
 }
 
-#define STRIDE 16 /* characters per iteration of descend(): unrolled, so that the verifier sees few of them */
+#define STRIDE SHORT_NAME /* characters per iteration: unrolled, so that the verifier sees few of them */
+#define DESCENDED_AT_ONCE 4
 
-/* The components from the outermost inwards, STRIDE characters at a time. */
-static long descend(__u32 i, struct walk_context *context)
+/* STRIDE characters of one component, with the slash before it at its beginning. */
+static __always_inline void spell(struct walk_context *context, __u32 mask)
 {
 	struct scratch *scratch = context->scratch;
 	struct walk *walk = &scratch->walk;
 	const struct image_header *image = context->image;
-	__u32 state = walk->state, offset = walk->offset, at = walk->left - 1;
+	__u32 state = *(volatile __u32 *)&walk->state, offset = *(volatile __u32 *)&walk->offset & 255;
+	__u64 at = *(volatile __u32 *)&walk->left - 1;
+	const struct short_name *name = NULL;
 
+	asm volatile("" : "+r"(at)); /* so that what is checked is what is used */
 	if (at >= MAX_DEPTH)
-		return 1;
+		return;
+	if (at < MAX_SHORT && short_name_at(scratch, at)->low)
+		name = short_name_at(scratch, at);
 	if (!offset) {
-		__u64 name = scratch->names[at];
+		__u64 address = scratch->names[at];
 
-		if (at + 1 == walk->root_depth)
-			walk->root_state = state;
-		if (at == 0)
-			walk->parent_state = state;
-		if (state & STATE_SINK) { /* nothing below changes it: the inner directories have the same state */
-			if (walk->root_depth <= at)
-				walk->root_state = state;
-			walk->parent_state = state;
-			return 1;
-		}
-		if (!name) {
+		if (name) {
+			__builtin_memcpy(scratch->name, name, SHORT_NAME);
+			scratch->name[SHORT_NAME] = 0;
+		} else if (!address) {
 			__builtin_memcpy(scratch->name, "self", 5);
 		} else {
-			/* Word by word is cheaper than a string; most names are short and end within. */
-			if (bpf_probe_read_kernel(scratch->name, STRIDE, (void *)name))
-				bpf_probe_read_kernel_str(scratch->name, 256, (void *)name);
+			/* Word by word is cheaper than a string; many names end within. */
+			if (bpf_probe_read_kernel(scratch->name, STRIDE, (void *)address))
+				bpf_probe_read_kernel_str(scratch->name, 256, (void *)address);
 		}
-		state = automaton_byte(image, state, '/');
-	} else if (offset == STRIDE) {
+		state = automaton_byte(image, mask, state, '/');
+	} else if (offset == STRIDE && !name) {
 		bpf_probe_read_kernel_str(scratch->name, 256, (void *)scratch->names[at]);
 	}
-	offset &= 255;
 	/* A sink steps to itself by its default transition, so it needs no test for each character. */
 #pragma unroll
 	for (__u32 next = 0; next < STRIDE; next++) {
@@ -329,25 +402,92 @@ static long descend(__u32 i, struct walk_context *context)
 
 		if (!character)
 			goto end_of_component;
-		state = automaton_byte(image, state, character);
+		state = automaton_byte(image, mask, state, character);
 	}
-	walk->state = state;
 	if (offset + STRIDE < 256) {
+		walk->state = state;
 		walk->offset = offset + STRIDE;
-		return 0;
+		return;
 	}
 end_of_component:
 	walk->state = state;
 	walk->offset = 0;
 	walk->left = at;
+}
+
+/* So many components are left as was waited for: at the root of the file system, in the parent, at the end. */
+static __always_inline long reached(struct walk *walk, __u32 state, __u32 left)
+{
+	if (walk->until == walk->root_depth)
+		walk->root_state = state;
+	walk->until = 1;
+	if (left <= 1) {
+		walk->until = 0;
+		walk->parent_state = left ? state : walk->parent_state;
+	}
+	return !left;
+}
+
+/*
+ * The components from the outermost inwards: some at once by their short names, or one by STRIDE of its characters.
+ * 1: it is over.
+ */
+static long descend(__u32 i, struct walk_context *context)
+{
+	struct scratch *scratch = context->scratch;
+	struct walk *walk = &scratch->walk;
+	const __u32 mask = image_mask();
+	const struct short_name *name;
+	__u32 state, left, next;
+
+	if (walk->offset)
+		goto spelt;
+#pragma unroll
+	for (__u32 step = 0; step < DESCENDED_AT_ONCE; step++) {
+		state = *(volatile __u32 *)&walk->state;
+		left = *(volatile __u32 *)&walk->left;
+		if (state & STATE_SINK) /* nothing below it changes the class */
+			return 1;
+		if (left <= walk->until)
+			return reached(walk, state, left);
+		if (left > MAX_SHORT || !(state & STATE_SHORTCUT))
+			goto spelt;
+		name = short_name_at(scratch, left - 1);
+		if (!name->low)
+			goto spelt;
+		next = automaton_name(context->image, mask, state, name->low, name->high);
+		if (!next)
+			goto spelt;
+		*(volatile __u32 *)&walk->state = next;
+		*(volatile __u32 *)&walk->left = left - 1;
+	}
 	return 0;
+
+spelt:
+	spell(context, mask);
+	return 0;
+}
+
+/* Downwards through all components that were climbed. */
+static __always_inline void descend_all(struct walk_context *context)
+{
+	struct walk *walk = &context->scratch->walk;
+
+	walk->root_state = walk->parent_state = NO_STATE;
+	walk->left = walk->depth;
+	walk->until = walk->root_depth == NO_ROOT ? 1 : walk->root_depth;
+	bpf_loop(MAX_DEPTH * (256 / STRIDE), descend, context, 0);
+	if (walk->root_state == NO_STATE)
+		walk->root_state = walk->state;
+	if (walk->parent_state == NO_STATE)
+		walk->parent_state = walk->state;
 }
 
 /* The class of the object whose own state this is. The root directory's path is "/", its state is that of "". */
 static __always_inline __u32 own_class(const struct image_header *image, __u32 state)
 {
 	if (state == image->start)
-		state = automaton_byte(image, state, '/');
+		state = automaton_byte(image, image_mask(), state, '/');
 	return state_class(image, state);
 }
 
@@ -391,17 +531,13 @@ static __always_inline bool resolve(struct dentry *dentry, struct inode *inode, 
 	if (!dentry->d_hash.pprev && dentry->d_parent != dentry)
 		walk->flags |= OBJECT_DELETED;
 
-	climb(dentry, top, &context, epoch, trusted);
+	climb(dentry, top, &context, epoch, trusted ? CLIMB_TRUSTED : CLIMB_UNTRUSTED);
 	if (walk->flags & (OBJECT_UNRESOLVED | OBJECT_NO_PATH)) {
 		if (walk->flags & OBJECT_UNRESOLVED)
 			count(COUNT_UNRESOLVED);
 		return false;
 	}
-	walk->parent_state = walk->root_state = walk->state;
-	walk->left = walk->depth;
-	bpf_loop(MAX_DEPTH * (256 / STRIDE), descend, &context, 0);
-	if (walk->root_depth == 0)
-		walk->root_state = walk->state;
+	descend_all(&context);
 
 	/* A change of the tree that began meanwhile may have mixed two paths: this answer is not kept. */
 	if (!walk->may_cache || epoch != *(volatile __u64 *)&switches->epoch || *(volatile __u32 *)&switches->moving)
@@ -462,7 +598,7 @@ static __always_inline void describe_path(struct dentry *dentry, struct scratch 
 	__builtin_memset(walk, 0, sizeof(*walk));
 	walk->root_depth = NO_ROOT;
 	walk->init_mnt_ns = switches->init_mnt_ns;
-	climb(dentry, NULL, &context, 0, false);
+	climb(dentry, NULL, &context, 0, CLIMB_DESCRIBING);
 	if (walk->flags & (OBJECT_UNRESOLVED | OBJECT_NO_PATH))
 		event->flags |= EVENT_PATH_UNRESOLVED;
 	if (walk->flags & OBJECT_FOREIGN)

@@ -9,8 +9,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from policies.compile.comb import Comb
 from policies.compile.plan import Plan, Row
-from policies.image import ENTRY, HEADER, IDENTITY, MAGIC, ROW, TARGET, VERSION, RowFlag, Special
+from policies.image import HEADER, IDENTITY, MAGIC, ROW, TARGET, VERSION, RowFlag, Special
 from policies.names import identity_id
 
 ALL_64: Final = (1 << 64) - 1
@@ -168,19 +169,18 @@ def identity_table(plan: Plan) -> npt.NDArray[np.void]:
     return np.array(known, dtype=IDENTITY)
 
 
-def assemble(
-    tables: Tables, entries: npt.NDArray[np.void], start: int, meta: bytes, *, n_rules: int, n_classes: int
-) -> bytes:
+def assemble(tables: Tables, comb: Comb, meta: bytes, *, n_rules: int, n_classes: int) -> bytes:
     """The image, with its content hash."""
     at = offsets(tables)
-    off_meta = at.automaton + len(entries) * ENTRY.itemsize
+    off_names = _aligned(at.automaton + comb.entries.nbytes)
+    off_meta = _aligned(off_names + comb.names.nbytes)
     image = bytearray(_aligned(off_meta + len(meta)))
     header = np.zeros(1, dtype=HEADER)
     values = {
         "magic": MAGIC,
         "version": VERSION,
         "size": len(image),
-        "start": start,
+        "start": comb.start,
         "n_rows": len(tables.rows),
         "n_classes": n_classes,
         "n_cells": len(tables.cells),
@@ -192,6 +192,8 @@ def assemble(
         "off_cells": at.cells,
         "off_identities": at.identities,
         "off_targets": at.targets,
+        "off_names": off_names,
+        "names_mask": len(comb.names) - 1,
         "off_meta": off_meta,
         "meta_size": len(meta),
         "off_sequences": at.sequences if len(tables.sequences) else 0,
@@ -208,7 +210,8 @@ def assemble(
         (at.sequences, tables.sequences),
         (at.slots, tables.slots),
         (at.grid, tables.grid),
-        (at.automaton, entries),
+        (at.automaton, comb.entries),
+        (off_names, comb.names),
     ):
         image[offset : offset + section.nbytes] = section.tobytes()
     image[off_meta : off_meta + len(meta)] = meta

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,7 +10,20 @@ import numpy as np
 import numpy.typing as npt
 
 from policies.compile.dfa import Dfa
-from policies.image import ENTRY, STATE_SINK, SYM_BYTE, SYM_CLASS, SYM_DEFAULT, SYM_SUBTREE
+from policies.compile.shortcuts import Shortcut, name_table
+from policies.image import (
+    ENTRY,
+    STATE_NAMES,
+    STATE_SHORTCUT,
+    STATE_SINK,
+    SYM_BEHIND,
+    SYM_BYTE,
+    SYM_CLASS,
+    SYM_DEFAULT,
+    SYM_REST,
+    SYM_STOPS,
+    SYM_SUBTREE,
+)
 
 CHUNK: Final = 1 << 12
 """Entries whose use is kept in one integer; more than a state spans."""
@@ -21,42 +34,62 @@ NO_OWNER: Final = 0xFFFF_FFFF
 
 @dataclass(frozen=True, slots=True)
 class Comb:
-    """`entries` as the image holds them; `places` by state, both counted from the start of the image."""
+    """`entries`, `names` and the first state as the image holds them."""
 
     entries: npt.NDArray[np.void]
-    places: list[int]
+    names: npt.NDArray[np.void]
+    start: int
 
 
-def is_sink(dfa: Dfa, state: int) -> bool:
-    """Whether nothing that is read leads out of the state."""
-    return dfa.default[state] == state and not dfa.explicit[state]
-
-
-def lay_out(dfa: Dfa, classes: Sequence[int], subtrees: Sequence[int], first: int) -> Comb:
+def lay_out(
+    dfa: Dfa, classes: Sequence[int], subtrees: Sequence[int], short: Mapping[int, Shortcut], first: int
+) -> Comb:
     """Place every state; `first` is the index in the image of the section's first entry."""
+    own = [
+        (SYM_CLASS, SYM_SUBTREE, SYM_REST, SYM_STOPS, SYM_BEHIND)
+        if state in short
+        else (SYM_CLASS, SYM_SUBTREE)
+        for state in range(len(dfa))
+    ]
     symbols = [
-        (SYM_DEFAULT, *(SYM_BYTE + byte for byte in explicit), SYM_CLASS, SYM_SUBTREE)
-        for explicit in dfa.explicit
+        (SYM_DEFAULT, *(SYM_BYTE + byte for byte in explicit), *more)
+        for explicit, more in zip(dfa.explicit, own, strict=True)
     ]
     bases = _places(symbols)
-    sinks = [is_sink(dfa, state) for state in range(len(dfa))]
-    names = [first + base for base in bases]
-    targets = [name | (STATE_SINK if sink else 0) for name, sink in zip(names, sinks, strict=True)]
-    entries = np.zeros(max(bases) + SYM_SUBTREE + 1, dtype=ENTRY)
+    names = [first + base | _flags(dfa, state, short) for state, base in enumerate(bases)]
+    entries = np.zeros(max(bases) + SYM_BEHIND + 1, dtype=ENTRY)
     entries["owner"] = NO_OWNER
     at: list[int] = []
     owner: list[int] = []
     following: list[int] = []
     for state, used in enumerate(symbols):
         at += [bases[state] + symbol for symbol in used]
-        owner += [names[state]] * len(used)
-        following.append(targets[dfa.default[state]])
-        following += [targets[target] for target in dfa.explicit[state].values()]
+        # The kernel compares with the name of a state as `next` gives it, but for the sinks.
+        owner += [names[state] & ~STATE_SINK] * len(used)
+        following.append(names[dfa.default[state]])
+        following += [names[target] for target in dfa.explicit[state].values()]
         following += (classes[state], subtrees[state])
+        if state in short:
+            shortcut = short[state]
+            stops = int.from_bytes(shortcut.stops, "little")
+            following += (names[shortcut.rest], stops, names[shortcut.behind])
     where = np.asarray(at, dtype=np.int64)
     entries["owner"][where] = np.asarray(owner, dtype=np.uint32)
     entries["next"][where] = np.asarray(following, dtype=np.uint32)
-    return Comb(entries, names)
+    known = {
+        (names[shortcut.behind], name): names[end]
+        for shortcut in short.values()
+        for name, end in shortcut.names.items()
+    }
+    return Comb(entries, name_table(known), names[dfa.start])
+
+
+def _flags(dfa: Dfa, state: int, short: Mapping[int, Shortcut]) -> int:
+    if dfa.is_sink(state):
+        return STATE_SINK
+    if state not in short:
+        return 0
+    return STATE_SHORTCUT | (STATE_NAMES if short[state].names else 0)
 
 
 class _Space:

@@ -17,6 +17,7 @@ from policies.compile.dfa import MAX_STATES, Dfa, ExplosionError, determinise
 from policies.compile.minimise import minimise
 from policies.compile.nfa import Nfa
 from policies.compile.plan import Glob, Guard, Plan, Unit
+from policies.compile.shortcuts import shortcuts
 from policies.compile.subtree import subtrees
 from policies.errors import NOWHERE, Place, PolicyError, PolicyErrors
 from policies.image import ENTRY, HEADER, MAX_CELLS, SEQUENCES
@@ -81,7 +82,7 @@ class _Compilation:
         self._check_tables(len(dfa))
         tables = self._tables()
         first = assemble.offsets(tables).automaton // ENTRY.itemsize
-        laid = comb.lay_out(dfa, classes, below, first)
+        laid = comb.lay_out(dfa, classes, below, shortcuts(dfa, classes, below), first)
         described = Meta(
             rules=tuple(self.plan.rules),
             rows=tuple(row.name for row in self.plan.rows),
@@ -92,8 +93,7 @@ class _Compilation:
         encoded = encode(described)
         image = assemble.assemble(
             tables,
-            laid.entries,
-            laid.places[dfa.start],
+            laid,
             encoded,
             n_rules=len(self.plan.rules),
             n_classes=len(self.classes.columns),

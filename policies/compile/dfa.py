@@ -44,6 +44,10 @@ class Dfa:
         """The state after one more byte."""
         return self.explicit[state].get(byte, self.default[state])
 
+    def is_sink(self, state: int) -> bool:
+        """Whether nothing that is read leads out of the state."""
+        return self.default[state] == state and not self.explicit[state]
+
 
 def determinise(nfa: Nfa, max_states: int = MAX_STATES) -> Dfa:
     """The reachable subsets of `nfa`, breadth first, so that equal input numbers them equally."""

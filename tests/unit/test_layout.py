@@ -23,6 +23,7 @@ IMAGE_STRUCTS = {
     "image_step": image.STEP,
     "image_sequence": image.SEQUENCE,
     "image_sequences": image.SEQUENCES,
+    "image_name": image.NAME,
 }
 WATCH_STRUCTS = collection.STRUCTS | {
     "observation": observation.OBSERVATION,
@@ -55,7 +56,13 @@ CONSTANTS = {
     "SYM_BYTE": image.SYM_BYTE,
     "SYM_CLASS": image.SYM_CLASS,
     "SYM_SUBTREE": image.SYM_SUBTREE,
+    "SYM_REST": image.SYM_REST,
+    "SYM_STOPS": image.SYM_STOPS,
+    "SYM_BEHIND": image.SYM_BEHIND,
     "STATE_SINK": image.STATE_SINK,
+    "STATE_SHORTCUT": image.STATE_SHORTCUT,
+    "STATE_NAMES": image.STATE_NAMES,
+    "SHORT_NAME": image.SHORT_NAME,
     "ENDPOINT_V4": image.ENDPOINT_V4,
     "ENDPOINT_V6": image.ENDPOINT_V6,
     "ROW_UNCONFINED": image.ROW_UNCONFINED,

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bpf_lsm import attach, host, libbpf, pins
+from bpf_lsm import attach, host, libbpf, pins, slots
 from bpf_lsm import gate as gate_module
 from bpf_lsm.bpf_object import BpfObject, Program
 from bpf_lsm.errors import GateError, KernelError, LoadError, TableFullError
@@ -32,7 +32,7 @@ from tests.unit.bpf_lsm.conftest import CAPACITY, CATALOGUE_SIZE, Objects, Place
 def image(fill: int, size: int = 5000) -> bytes:
     """An image that says nothing, of one repeated byte."""
     header = np.zeros(1, HEADER)
-    header["magic"], header["version"], header["size"] = 0x48534E4D, 1, size
+    header["magic"], header["version"], header["size"] = slots.MAGIC, slots.VERSION, size
     return header.tobytes() + bytes([fill]) * (size - HEADER.itemsize)
 
 
@@ -338,7 +338,7 @@ def test_an_image_that_ends_its_life_raises_the_epoch(gate: Gate) -> None:
         (bytes(5000), "no whole policy image"),
         (image(1)[:-1], "no whole policy image"),
         (image(1) + b"x", "no whole policy image"),
-        (image(1).replace(b"\1\0\0\0", b"\2\0\0\0", 1), "layout version 2"),
+        (image(1).replace(b"\2\0\0\0", b"\1\0\0\0", 1), "layout version 1"),
         (image(1, CAPACITY + 1), "has room for 65536"),
     ],
 )

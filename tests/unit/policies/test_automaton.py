@@ -13,7 +13,7 @@ from policies import Evaluator, PolicyErrors, compile_documents, parse_text
 from policies.compile.dfa import DEAD, Dfa, determinise
 from policies.compile.minimise import minimise
 from policies.compile.nfa import Nfa
-from policies.image import ENTRY, STATE_SINK, SYM_BYTE, SYM_CLASS, SYM_DEFAULT, SYM_SUBTREE
+from policies.image import ENTRY, STATE_FLAGS, STATE_SINK, SYM_BYTE, SYM_CLASS, SYM_DEFAULT, SYM_SUBTREE
 from policies.pattern import parse
 from tests.examples import examples
 from tests.policy_strategies import World, make_pattern, make_policies
@@ -86,13 +86,13 @@ def test_the_comb_is_what_the_kernel_expects(rng: random.Random) -> None:
     header = found.header
     first = int(header["off_grid"]) + 2 * int(header["n_rows"]) * int(header["n_classes"])
     first = -(-first // 64) * 8
-    last = int(header["off_meta"]) // 8
+    last = -(-int(header["off_names"]) // 8)
     entries = np.frombuffer(image, dtype=ENTRY)
-    owners = entries["owner"][first:last].astype(np.int64)
+    owners = (entries["owner"][first:last] & ~np.uint32(STATE_FLAGS)).astype(np.int64)
     states = [first + at for at, owner in enumerate(owners.tolist()) if owner == first + at]
     known = set(states)
-    assert int(header["start"]) in known
-    assert set(owners.tolist()) - {0xFFFF_FFFF} == known
+    assert int(header["start"]) & ~STATE_FLAGS in known
+    assert set(owners.tolist()) - {0, 0xFFFF_FFFF & ~STATE_FLAGS} == known
     targets = {
         state: {found.step(state, SYM_BYTE + byte) for byte in range(256)}
         for state in rng.sample(states, min(40, len(states)))
@@ -100,11 +100,11 @@ def test_the_comb_is_what_the_kernel_expects(rng: random.Random) -> None:
     for state, following in targets.items():
         assert state + SYM_SUBTREE < last
         for symbol in (SYM_DEFAULT, SYM_CLASS, SYM_SUBTREE):
-            assert entries["owner"][state + symbol] == state
-        assert {target & ~STATE_SINK for target in following} <= known
+            assert owners[state + symbol - first] == state
+        assert {target & ~STATE_FLAGS for target in following} <= known
         for target in following:
-            name = target & ~STATE_SINK
-            beyond = {found.step(name, SYM_BYTE + byte) & ~STATE_SINK for byte in range(256)}
+            name = target & ~STATE_FLAGS
+            beyond = {found.step(name, SYM_BYTE + byte) & ~STATE_FLAGS for byte in range(256)}
             assert bool(target & STATE_SINK) == (beyond == {name})
         for symbol in (SYM_CLASS, SYM_SUBTREE):
             assert 0 <= found.step(state, symbol) < int(header["n_classes"])

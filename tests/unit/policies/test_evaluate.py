@@ -194,7 +194,7 @@ def sealed(image: bytearray) -> bytes:
 BROKEN = {
     "nothing": (changed(), ""),
     "magic": (changed(field="magic", value=1), "no policy image of this version"),
-    "version": (changed(field="version", value=2), "no policy image of this version"),
+    "version": (changed(field="version", value=1), "no policy image of this version"),
     "size": (changed(field="size", value=1 << 20), "the policy image is cut: "),
     "rows behind the end": (changed(field="off_rows", value=1 << 20), "a section reaches behind its end"),
     "description behind the end": (changed(field="meta_size", value=1 << 20), "its description reaches"),
