@@ -1,7 +1,8 @@
 """What runs in the guest: puts one configuration in force, runs the measured program under it, and reports.
 
-    python inside.py load OBJECT CREDENTIALS.json
+    python inside.py load OBJECT CREDENTIALS.json CAPACITY
     python inside.py run HOW.json PROGRAM ARGUMENT...
+    python inside.py swap IMAGE PATH
     python inside.py off
 
 HOW: {"empty": OBJECT} | {"gate": IMAGE, "no_cache": 0|1|2} | {"profile": NAME} | {}. The answer is one line
@@ -23,8 +24,10 @@ USER = 1000
 def main() -> None:
     """One command."""
     match sys.argv[1:]:
-        case ["load", path, credentials]:
-            answer(load(Path(path), json.loads(Path(credentials).read_text())))
+        case ["load", path, credentials, capacity]:
+            answer(load(Path(path), json.loads(Path(credentials).read_text()), int(capacity)))
+        case ["swap", image, path]:
+            answer(swap(Path(image), path))
         case ["run", how, *command]:
             answer(run(json.loads(how), command))
         case ["off"]:
@@ -40,16 +43,37 @@ def answer(what: dict[str, Any]) -> None:
     print(json.dumps(what))
 
 
-def load(path: Path, credentials: dict[str, int]) -> dict[str, Any]:
+def load(path: Path, credentials: dict[str, int], capacity: int) -> dict[str, Any]:
     """The gate, with who is who; no image yet."""
     from bpf_lsm.gate import Gate
 
-    gate = Gate.load(path)
+    gate = Gate.load(path, capacity=capacity)
     gate.set_credentials({bytes.fromhex(digest): identity for digest, identity in credentials.items()})
     gate.adopt_tasks({}, {})
     metadata = gate.metadata()
     gate.close()
     return {"programs": len(metadata["programs"]), "missing": metadata["missing"]}
+
+
+def swap(image: Path, path: str) -> dict[str, Any]:
+    """How long a swap takes, and what the maps of the gate hold: see KernelMap and proc_pid_fdinfo(5)."""
+    from bpf_lsm.gate import Gate
+
+    gate = Gate.adopt()
+    content = image.read_bytes()
+    begin = time.perf_counter_ns()
+    slot = gate._slots.fill(content)
+    filled = time.perf_counter_ns()
+    gate._activate(slot)
+    Path(path).read_bytes()
+    seen = time.perf_counter_ns()
+    maps = {
+        name: int(line.split()[1])
+        for name, fd in gate._parts.maps.items()
+        for line in Path(f"/proc/self/fdinfo/{fd}").read_text().splitlines()
+        if line.startswith("memlock:")
+    }
+    return {"fill_ms": (filled - begin) / 1e6, "swap_ms": (seen - filled) / 1e6, "maps": maps}
 
 
 def run(how: dict[str, Any], command: list[str]) -> dict[str, Any]:

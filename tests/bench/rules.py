@@ -7,10 +7,24 @@ end of the path.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from tests.bench.world import CHILD, CHILD_IDENTITY, DATA, LARGE, PORT, PROGRAM, ROOT, SECRET, SUBJECT, WORK
+from tests.bench.world import (
+    CHILD,
+    CHILD_IDENTITY,
+    DATA,
+    HUGE,
+    IDENTITIES,
+    LARGE,
+    POLICIES,
+    PORT,
+    PROGRAM,
+    ROOT,
+    SECRET,
+    SUBJECT,
+    WORK,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +53,11 @@ OWN = (
 def rules(count: int) -> Iterator[Rule]:
     """`count` rules of one pattern each."""
     yield from OWN
-    for number in range(count - len(OWN)):
+    yield from _further(range(count - len(OWN)))
+
+
+def _further(numbers: range) -> Iterator[Rule]:
+    for number in numbers:
         match number % 10:
             case 0:
                 yield Rule(("read",), f"{DATA}/eu/north/tenant-{number:03}/**")
@@ -53,13 +71,47 @@ def rules(count: int) -> Iterator[Rule]:
                 yield Rule(("read",), f"/etc/service-{number:03}/config.yaml")
 
 
-def policy(count: int) -> str:
-    """The subject's Policy with that many path patterns, and a Protection that binds everybody."""
-    files = "\n".join(
+def huge() -> str:
+    """HUGE rules of POLICIES subjects, the measured one among them."""
+    each = HUGE // POLICIES
+    others = (
+        _policy(
+            f"other-{number}", f"bench/other-{number}", _further(range(number * each, (number + 1) * each))
+        )
+        for number in range(1, POLICIES)
+    )
+    return "---\n".join([policy(each), *others])
+
+
+def many_identities() -> str:
+    """LARGE rules of the measured subject, and a Policy for each of IDENTITIES others."""
+    others = (_policy(f"other-{number}", f"bench/other-{number}", OWN[:1]) for number in range(IDENTITIES))
+    return "---\n".join([policy(LARGE), *others])
+
+
+def _policy(name: str, identity: str, file_rules: Iterable[Rule]) -> str:
+    return f"""\
+apiVersion: menshen/v1
+kind: Policy
+metadata: {{name: {name}}}
+spec:
+  subject: {{identity: {identity}}}
+  mode: enforce
+  files:
+{_files(file_rules)}
+"""
+
+
+def _files(file_rules: Iterable[Rule]) -> str:
+    return "\n".join(
         f'    - {{{"deny" if rule.deny else "allow"}: [{", ".join(rule.rights)}], paths: ["{rule.pattern}"]}}'
-        for rule in rules(count)
+        for rule in file_rules
         if "execute" not in rule.rights
     )
+
+
+def policy(count: int) -> str:
+    """The subject's Policy with that many path patterns, and a Protection that binds everybody."""
     return f"""\
 apiVersion: menshen/v1
 kind: Policy
@@ -68,7 +120,7 @@ spec:
   subject: {{identity: {SUBJECT}}}
   mode: enforce
   files:
-{files}
+{_files(rules(count))}
   exec:
     - {{paths: ["{CHILD}"], as: self}}
   network:

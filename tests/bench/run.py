@@ -21,13 +21,16 @@ from tests.bench.build import Programs, build
 from tests.bench.measure import BenchError, Cost, read
 from tests.bench.world import (
     BATCHES,
+    CAPACITY,
     CHILD,
     CHILD_IDENTITY,
     COLD,
     DEPTHS,
     FREE,
     FRESH,
+    HUGE,
     LARGE,
+    MANY,
     OPERATIONS,
     OTHER,
     PROGRAM,
@@ -70,17 +73,21 @@ def bench(kernel: str) -> bool:
     begin = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="menshen-bench-") as folder:
         programs = build(Path(folder))
-    images = {count: compile_documents(parse_text(rules.policy(count))).image for count in RULES}
+    images = {f"{count}": compile_documents(parse_text(rules.policy(count))).image for count in RULES}
+    images[MANY] = compile_documents(parse_text(rules.many_identities())).image
+    started = time.process_time()
+    images[f"{HUGE}"] = compile_documents(parse_text(rules.huge()), capacity=CAPACITY).image
+    figures = {"compile": time.process_time() - started}
     try:
         with ThreadPoolExecutor(2) as lanes:
             peers = lanes.submit(_peers, Lane(kernel, programs))
-            ours = lanes.submit(_ours, Lane(kernel, programs), images)
+            ours = lanes.submit(_ours, Lane(kernel, programs), images, figures)
             measured = {**peers.result(), **ours.result()}
     except (BenchError, CommandError) as error:
         note(f"error: {error}")
         return False
-    met = results.show(kernel, measured)
-    note(f"{time.monotonic() - begin:.0f} s in all; the rows are in {results.write(measured)}")
+    met = results.show(kernel, measured, figures)
+    note(f"{time.monotonic() - begin:.0f} s in all; the rows are in {results.write(measured, figures)}")
     return met
 
 
@@ -156,27 +163,46 @@ def _peers(lane: Lane) -> Measured:
     return lane.measured
 
 
-def _ours(lane: Lane, images: dict[int, bytes]) -> Measured:
+def _ours(lane: Lane, images: dict[str, bytes], figures: dict[str, float]) -> Measured:
     with lane.guest("integrity,bpf") as guest:
         lane.measure(guest, "registered", {})
         guest.put("/bench/empty.bpf.o", lane.programs.empty)
         lane.measure(guest, "empty", {"empty": "/bench/empty.bpf.o"})
         with step("loading the gate"):
             _load(guest, lane.programs)
-        for count, image in images.items():
-            guest.put(f"/bench/{count}.image", image)
-            for state, no_cache in STATES.items():
+        for name, image in images.items():
+            guest.put(f"/bench/{name}.image", image)
+        for count in RULES:
+            for state in STATES:
                 if state == FRESH and count != LARGE:
                     continue
-                how = {"gate": f"/bench/{count}.image", "no_cache": no_cache}
-                operations = OPERATIONS if state == WARM else RESOLVING
-                said = lane.measure(guest, f"{state}-{count}", how, operations, denied=True)
-                _believe(said, SUBJECT, walks=state != WARM)
+                _ours_in(lane, guest, state, f"{count}", OPERATIONS if state == WARM else RESOLVING)
             _believe_depth(lane.measured, count)
-        how["no_cache"] = 0
+        how = {"gate": f"/bench/{LARGE}.image", "no_cache": 0}
         said = lane.measure(guest, "unconfined", how, OPENS, program=UNCONFINED, secret=SECRET, denied=True)
         _believe(said, FREE)
+        _ours_in(lane, guest, WARM, MANY, OPENS)
+        for state in (WARM, COLD):
+            _ours_in(lane, guest, state, f"{HUGE}", OPENS)
+        _swap(guest, figures)
     return lane.measured
+
+
+def _ours_in(lane: Lane, guest: Guest, state: str, image: str, operations: Iterable[Operation]) -> None:
+    how = {"gate": f"/bench/{image}.image", "no_cache": STATES[state]}
+    said = lane.measure(guest, f"{state}-{image}", how, operations, denied=True)
+    _believe(said, SUBJECT, walks=state != WARM)
+
+
+def _swap(guest: Guest, figures: dict[str, float]) -> None:
+    """The largest image after itself: how long until it is seen, and what is held for it."""
+    with step("swapping"):
+        done = guest.run([PYTHON, INSIDE, "swap", f"/bench/{HUGE}.image", DEPTHS[3]], timeout=TIMEOUT)
+    said = json.loads(done.stdout)
+    figures["fill"], figures["swap"] = said["fill_ms"], said["swap_ms"]
+    figures["memory"] = sum(said["maps"].values()) / (1 << 20)
+    largest = sorted(said["maps"].items(), key=lambda each: -each[1])[:6]
+    note("memory of maps: " + ", ".join(f"{name} {size / (1 << 20):.1f} MiB" for name, size in largest))
 
 
 def _load(guest: Guest, programs: Programs) -> None:
@@ -186,7 +212,8 @@ def _load(guest: Guest, programs: Programs) -> None:
     guest.put("/bench/menshen.bpf.o", programs.gate)
     guest.put("/bench/credentials.json", json.dumps(credentials))
     done = guest.run(
-        [PYTHON, INSIDE, "load", "/bench/menshen.bpf.o", "/bench/credentials.json"], timeout=TIMEOUT
+        [PYTHON, INSIDE, "load", "/bench/menshen.bpf.o", "/bench/credentials.json", str(CAPACITY)],
+        timeout=TIMEOUT,
     )
     said = json.loads(done.stdout)
     note(f"{said['programs']} programs attached; this kernel lacks {', '.join(said['missing']) or 'none'}")

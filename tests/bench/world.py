@@ -47,6 +47,14 @@ FRESH: Final = "fresh"
 """The file is new to the gate, the directory it lies in is not."""
 STATES: Final = {WARM: 0, COLD: 2, FRESH: 1}
 RULES: Final = (10, LARGE)
+HUGE: Final = 10_000
+"""Rules of the largest image, of POLICIES subjects: its opens may cost no more than with ten."""
+POLICIES: Final = 200
+IDENTITIES: Final = 1000
+MANY: Final = f"identities-{IDENTITIES}"
+"""The image with so many subjects, and LARGE rules for the measured one."""
+CAPACITY: Final = 16 << 20
+"""Bytes of an image slot: the largest image fits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,3 +96,9 @@ UNCONFINED_BAR: Final = 1.07
 WARM_OPEN: Final = 1.15
 FLAT: Final = 0.02
 BATCHES: Final = 7
+COMPILE_BAR: Final = 10.0
+"""Seconds of processor time, for HUGE rules."""
+SWAP_BAR: Final = 10.0
+"""Milliseconds of guest time."""
+MEMORY_BAR: Final = 48.0
+"""MiB: both slots and everything else that is there for an image of HUGE rules."""
