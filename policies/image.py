@@ -257,4 +257,4 @@ def hash_name(state: int, low: int, high: int, size: int) -> tuple[int, int]:
     """The two places of a name behind a state in a table of `size` entries, a power of two."""
     mixed = ((low ^ state) * HASH_FIRST) & _WORD
     mixed = (((mixed ^ mixed >> 32) + high) * HASH_SECOND) & _WORD
-    return mixed >> 40 & size - 1, mixed >> 16 & size - 1
+    return mixed >> 40 & size - 1, mixed >> 27 & size - 1

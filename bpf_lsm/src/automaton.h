@@ -113,7 +113,7 @@ static __always_inline __u32 automaton_name(const struct image_header *image, __
 		entry = (const void *)image + ((names + (hash >> 40 & last) * sizeof(*entry)) & mask);
 		if (is_name(entry, behind, low, high))
 			return entry->next;
-		entry = (const void *)image + ((names + (hash >> 16 & last) * sizeof(*entry)) & mask);
+		entry = (const void *)image + ((names + (hash >> 27 & last) * sizeof(*entry)) & mask);
 		if (is_name(entry, behind, low, high))
 			return entry->next;
 	}
