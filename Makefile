@@ -14,6 +14,9 @@ VENV := .venv
 PY := $(VENV)/bin/python
 
 KERNEL ?= 6.1
+# tests run so many at a time; a guest takes one processor
+JOBS ?= 2
+PYTEST := $(PY) -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder
 # as it was typed: make itself would expand the $ in it
 export MENSHEN_RUN := $(value RUN)
 
@@ -87,7 +90,7 @@ format: build/setup.stamp ## Python and C into the house's form
 	@if [ -n "$(C_SOURCES)" ]; then clang-format -i $(C_SOURCES); fi
 
 unit: bpf proto ## the tests that need no kernel of their own
-	@$(PY) -m pytest -m 'not guest'
+	@$(PYTEST) -m 'not guest'
 
 fuzz: bpf proto ## each fuzzer for SECONDS (60), or one: TARGET=yaml; what is found is kept in build/fuzz
 	@for target in $(or $(TARGET),yaml trust elf statement image description event); do \
@@ -99,7 +102,7 @@ mutation: build/setup.stamp ## changes the compiler and the evaluator; 90 % of t
 	@$(PY) -m tests.mutation
 
 test: lint image ## lint and every test, on every kernel (KERNELS=6.1,latest for some)
-	@$(PY) -m pytest $(if $(KERNELS),--kernels '$(KERNELS)')
+	@$(PYTEST) --durations 20 $(if $(KERNELS),--kernels '$(KERNELS)')
 
 nightly: image ## the long runs: accesses and lives of trees against the evaluator, 450 chances for a gap, the fuzzers
 	@MENSHEN_AGREEMENT_ACCESSES=$(or $(ACCESSES),100000) MENSHEN_AGREEMENT_LIVES=$(or $(LIVES),200) \

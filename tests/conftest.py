@@ -16,6 +16,9 @@ MARKERS = {
     "slow": "takes more than half a minute",
 }
 
+WATCHES_THE_MACHINE = ("tests/unit/bpf_lsm/test_watch.py", "tests/unit/detect/test_live.py")
+"""Modules that count what happens on this machine: two at once would each count what the other does."""
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
@@ -28,3 +31,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     for name, meaning in MARKERS.items():
         config.addinivalue_line("markers", f"{name}: {meaning}")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.nodeid.startswith(WATCHES_THE_MACHINE):
+            item.add_marker(pytest.mark.xdist_group("watches the machine"))

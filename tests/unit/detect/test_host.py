@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -34,7 +35,7 @@ def test_this_process_is_found_in_proc() -> None:
     known = Host().process(os.getpid())
     assert known is not None
     assert known.exe == os.fsencode(Path("/proc/self/exe").readlink())
-    assert b"pytest" in known.args
+    assert known.args.split(b"\0") == [os.fsencode(each) for each in sys.orig_argv]
 
 
 def test_a_process_that_is_gone_is_none_and_one_without_a_program_has_no_exe(tmp_path: Path) -> None:
