@@ -79,11 +79,13 @@ class Automaton:
 
 @dataclass(frozen=True, slots=True)
 class Interest:
-    """What an event with certain tags is to a sequence: bits of its steps, and of those that it guards."""
+    """What an event with certain tags is to a sequence."""
 
     sequence: int
     steps: int
-    guards: int
+    """It can be one of these, as bits."""
+    guards: tuple[tuple[Watch, ...], ...]
+    """By step: what must not happen before it, and may be this event."""
     begins: bool
     """It can be the first step."""
 
@@ -131,10 +133,10 @@ def interests(automata: Sequence[Automaton], tags: Iterable[str]) -> tuple[Inter
     carried = frozenset(tags)
     found = []
     for number, automaton in enumerate(automata):
-        steps = guards = 0
-        for at, step in enumerate(automaton.steps):
-            steps |= bool(carried & step.watch.tags) << at
-            guards |= any(carried & guard.tags for guard in step.guards) << at
-        if steps or guards:
+        steps = sum(bool(carried & step.watch.tags) << at for at, step in enumerate(automaton.steps))
+        guards = tuple(
+            tuple(guard for guard in step.guards if carried & guard.tags) for step in automaton.steps
+        )
+        if steps or any(guards):
             found.append(Interest(number, steps, guards, bool(steps & 1)))
     return tuple(found)

@@ -57,8 +57,6 @@ class Counters:
     looked_at: int = 0
     alerts: int = 0
     gaps: int = 0
-    restarts: int = 0
-    """Times that the clock fell back: another boot of the host, in history."""
     without_key: int = 0
     """Events that could have begun a sequence but for their session, process or file not being known."""
     expired: int = 0
@@ -133,7 +131,10 @@ class Finding:
 
 
 class SequenceEngine:
-    """Follows sequences over a stream. `tags` names the tags by number, as the rules' engine does."""
+    """Follows sequences over the stream of one boot of a host: another boot is another engine's.
+
+    `tags` names the tags by number, as the rules' engine does.
+    """
 
     def __init__(
         self, sequences: Iterable[Document], tags: Sequence[str], limits: Limits | None = None
@@ -197,8 +198,6 @@ class SequenceEngine:
         """Take a batch in; alerts of what is certain by now, in the order of their time."""
         self.counters.events += len(batch)
         if len(batch):
-            if self._order.restarted(batch):
-                self._restart()
             times = self._order.times(batch)
             at, what = self._sift(batch, tagged, times)
             self._order.add(Part(batch, at, times[at], what))
@@ -423,19 +422,6 @@ class SequenceEngine:
         assert run.chain is not None
         gap = max(self._gap, self._gaps.get(session, -1))
         return Finding(state.automaton, run.chain, session, blocked, gap >= run.start)
-
-    def _restart(self) -> None:
-        """The clock began anew: nothing goes on across that."""
-        for state in self._states:
-            state.runs.clear()
-            state.told.clear()
-        for begin in self._begins:
-            begin.last.clear()
-        self._remask()
-        self._live, self._swept, self._gap, self._lost = 0, 0, -1, None
-        self._gaps.clear()
-        self._denied.clear()
-        self.counters.restarts += 1
 
     def _sweep(self, now: int) -> None:
         """Let go of what cannot come true any more, now that everything before `now` was looked at."""

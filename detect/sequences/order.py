@@ -2,21 +2,19 @@
 
 An event waits until one arrives that is `slack` younger. One that comes later than that is taken as if it had
 happened `slack` before the youngest that came before it. So the order depends on the events and on the order
-of their arrival, and never on how they were parted into batches.
+of their arrival, and never on how they were parted into batches. The clock is the host's CLOCK_BOOTTIME, and
+nobody can set it back: what is far too late is late, and nothing is concluded from it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from detect.batch import Batch, Column
-
-FALL: Final = 10 * 10**9
-"""Nanoseconds; no event is that late."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +89,6 @@ class Order:
         self.late = 0
         self.youngest = 0
         self._waiting: list[Part] = []
-
-    def restarted(self, batch: Batch) -> bool:
-        """Whether the clock fell back: everything in the batch is far older than what came before."""
-        if int(batch["time"].max()) >= self.youngest - FALL:
-            return False
-        self.youngest = 0
-        self._waiting = []
-        return True
 
     def times(self, batch: Batch) -> NDArray[np.int64]:
         """When each event of a batch is taken to have happened; `youngest` goes on."""

@@ -134,7 +134,7 @@ def advance(
             changed = True
             if run.at == 0 and step.count == 1:
                 continue
-        if guards >> run.at & 1 and _kills(step.guards, event, run):
+        if guards[run.at] and _kills(guards[run.at], event, run):
             continue
         made.append(run)
     if whole is not None:

@@ -90,7 +90,7 @@ class TagSets:
         for each in interests(self._automata, tags):
             noted = self._of_each[each.sequence] is not None
             interest = replace(each, steps=each.steps & ~1, begins=False) if noted else each
-            if interest.steps or interest.guards:
+            if interest.steps or any(interest.guards):
                 others.append(interest)
         bits = dict.fromkeys(Key, 0)
         for interest in others:

@@ -84,6 +84,18 @@ def test_it_is_told_once_and_begins_anew() -> None:
     assert len(feed(watch, story(at=20))) == 1
 
 
+@pytest.mark.parametrize(("tag", "port", "told"), [("connect", 0, 1), ("connect", 1, 0), ("cleanup", 0, 0)])
+def test_of_two_absences_each_is_ended_by_its_own_event(tag: str, port: int, told: int) -> None:
+    steps = """
+        - {name: begin, tag: chmod}
+        - {name: none, tag: cleanup, absent: true}
+        - {name: nor, tag: connect, absent: true, where: {port: 1}}
+        - {name: end, tag: run}
+        """
+    events = [event(1, "chmod"), event(2, tag, port=port), event(3, "run")]
+    assert len(feed(engine(written(steps)), events)) == told
+
+
 def test_sessions_are_told_apart_and_none_is_no_session() -> None:
     watch = engine(STORY)
     first, second = story(1), story(2)
@@ -216,14 +228,13 @@ def test_events_wait_for_those_that_are_on_their_way() -> None:
     assert watch.late == 1
 
 
-def test_when_the_clock_begins_anew_nothing_goes_on() -> None:
-    watch = engine(STORY)
-    assert not feed(
-        watch, [event(1000 + each.time / SECOND, *each.tags, **rest(each)) for each in story()[:4]]
-    )
-    assert not feed(watch, story()[4:])
-    assert watch.counters.restarts == 1
-    assert len(feed(watch, story(at=10))) == 1
+def test_an_event_that_comes_far_too_late_undoes_nothing_that_has_begun() -> None:
+    watch, symbols = engine(STORY), Symbols()
+    events = story(at=1000)
+    assert not watch.feed(*batch(events[:2], TAGS, symbols))
+    assert not watch.feed(*batch([event(5)], TAGS, symbols))
+    assert len(watch.feed(*batch(events[2:], TAGS, symbols)) + watch.drain()) == 1
+    assert watch.late == 1
 
 
 def test_nothing_is_let_go_before_what_came_earlier_was_looked_at() -> None:
