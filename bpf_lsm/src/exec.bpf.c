@@ -306,8 +306,9 @@ int BPF_PROG(file_mprotect, struct vm_area_struct *vma, unsigned long reqprot, u
 		if (!file || !(vma->vm_flags & VM_SHARED))
 			return 0;
 		file = vma->vm_file;
-		if (!file || !(file->f_mode & FMODE_WRITE) || !(file->f_flags & O_APPEND) ||
-		    !begin(&request, OP_MPROTECT, BIT(RIGHT_WRITE)))
+		/* Mapped through an overlay: here is the file below; the overlay's was judged when it was mapped. */
+		if (!file || file->f_mode & FMODE_NOACCOUNT || !(file->f_mode & FMODE_WRITE) ||
+		    !(file->f_flags & O_APPEND) || !begin(&request, OP_MPROTECT, BIT(RIGHT_WRITE)))
 			return 0;
 		return answer(check_file(&request, file), -EACCES);
 	}
@@ -319,7 +320,7 @@ int BPF_PROG(file_mprotect, struct vm_area_struct *vma, unsigned long reqprot, u
 	file = vma->vm_file;
 	if (!file)
 		return 0;
-	/* Mapped through an overlay: here is only the file below, which no identity is known of. */
+	/* The same, and no identity is known of it. */
 	if (file->f_mode & FMODE_NOACCOUNT)
 		return answer(conclude(&request, NULL, judge_jit(&request)), -EACCES);
 	return answer(check_code(&request, file), -EACCES);

@@ -34,6 +34,7 @@
 #include "content.h"
 #include "guard.h"
 #include "kernel_files.h"
+#include "overlay.h"
 
 #define F_SETFL 4
 #define FS_IOC_SETFLAGS 0x40086602
@@ -89,7 +90,7 @@ int BPF_PROG(file_open, struct file *file)
 	/* exec is judged by bprm_check_security; the backing file of an overlay was judged as the overlay's. */
 	if (flags & FMODE_EXEC_FLAG || mode & FMODE_NOACCOUNT)
 		return 0;
-	if (!begin(&request, OP_OPEN, want))
+	if (!begin(&request, OP_OPEN, want) || is_layer(file))
 		return 0;
 	request.attempt.detail = flags;
 	request.is_fleeting = mode & FMODE_CREATED;
@@ -172,6 +173,15 @@ static __always_inline int check_simple(struct dentry *dentry, __u16 operation, 
 	request.attempt.detail = detail;
 	request.is_fleeting = right == RIGHT_DELETE;
 	return answer(check_name(&request, dentry), -EACCES);
+}
+
+/* The hooks on an inode, which no mount comes with: what is done there may be the overlay's own doing. */
+static __always_inline int check_attributes(struct dentry *dentry, __u16 operation, __u32 detail)
+{
+	content_changes(dentry->d_inode);
+	if (kernel_stands_in())
+		return 0;
+	return check_simple(dentry, operation, RIGHT_ATTRIBUTES, detail);
 }
 
 SEC("lsm/path_mknod")
@@ -375,11 +385,11 @@ static __always_inline int check_setattr(struct dentry *dentry, struct iattr *at
 {
 	__u32 valid = attributes->ia_valid;
 
-	content_changes(dentry->d_inode);
 	/* Mode, owner and size have hooks of their own; times that a write sets in passing are not asked for. */
-	if (!(valid & (ATTR_ATIME_SET | ATTR_MTIME_SET | ATTR_TOUCH)))
-		return 0;
-	return check_simple(dentry, OP_UTIMES, RIGHT_ATTRIBUTES, valid);
+	if (valid & (ATTR_ATIME_SET | ATTR_MTIME_SET | ATTR_TOUCH))
+		return check_attributes(dentry, OP_UTIMES, valid);
+	content_changes(dentry->d_inode);
+	return 0;
 }
 
 SEC("lsm/inode_setattr")
@@ -393,15 +403,13 @@ int inode_setattr(unsigned long long *ctx)
 SEC("lsm/inode_setxattr")
 int BPF_PROG(inode_setxattr, void *idmap, struct dentry *dentry)
 {
-	content_changes(dentry->d_inode);
-	return check_simple(dentry, OP_SETXATTR, RIGHT_ATTRIBUTES, 0);
+	return check_attributes(dentry, OP_SETXATTR, 0);
 }
 
 SEC("lsm/inode_removexattr")
 int BPF_PROG(inode_removexattr, void *idmap, struct dentry *dentry)
 {
-	content_changes(dentry->d_inode);
-	return check_simple(dentry, OP_SETXATTR, RIGHT_ATTRIBUTES, 0);
+	return check_attributes(dentry, OP_SETXATTR, 0);
 }
 
 /* A `?` program is for a hook that some kernels lack, where another hook of the table covers the same. */
@@ -409,22 +417,19 @@ int BPF_PROG(inode_removexattr, void *idmap, struct dentry *dentry)
 SEC("?lsm/inode_set_acl")
 int BPF_PROG(inode_set_acl, void *idmap, struct dentry *dentry)
 {
-	content_changes(dentry->d_inode);
-	return check_simple(dentry, OP_SETXATTR, RIGHT_ATTRIBUTES, 0);
+	return check_attributes(dentry, OP_SETXATTR, 0);
 }
 
 SEC("?lsm/inode_remove_acl")
 int BPF_PROG(inode_remove_acl, void *idmap, struct dentry *dentry)
 {
-	content_changes(dentry->d_inode);
-	return check_simple(dentry, OP_SETXATTR, RIGHT_ATTRIBUTES, 0);
+	return check_attributes(dentry, OP_SETXATTR, 0);
 }
 
 SEC("?lsm/inode_file_setattr")
 int BPF_PROG(inode_file_setattr, struct dentry *dentry)
 {
-	content_changes(dentry->d_inode);
-	return check_simple(dentry, OP_SETXATTR, RIGHT_ATTRIBUTES, 0);
+	return check_attributes(dentry, OP_SETXATTR, 0);
 }
 
 SEC("?lsm/file_truncate")

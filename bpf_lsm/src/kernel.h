@@ -229,6 +229,7 @@ struct task_struct {
 	struct fs_struct *fs;
 	struct files_struct *files;
 	struct nsproxy *nsproxy;
+	void *io_uring; /* its rings, if it ever had one; only with CONFIG_IO_URING */
 	void *sighand;
 	int exit_code;
 	__u64 start_boottime;
@@ -365,6 +366,7 @@ struct user_namespace;
 #define FMODE_EXEC_FLAG 0x20 /* in f_flags: opened by exec */
 #define FMODE_NOACCOUNT 0x20000000 /* only the kernel: the backing file of an overlay, judged above */
 
+#define PF_IO_WORKER 0x00000010
 #define PF_KTHREAD 0x00200000
 
 #define SB_KERNMOUNT (1 << 22)

@@ -38,6 +38,7 @@
  */
 #include "calls.h"
 #include "guard.h"
+#include "overlay.h"
 #include "special.h"
 
 #define CAP_OPT_NOAUDIT 2
@@ -68,7 +69,7 @@ int BPF_PROG(capable, const struct cred *cred, struct user_namespace *ns, int ca
 	struct word word;
 	__u64 bit = 1ull << (capability & 63);
 
-	if (!begin(&request, OP_CAPABLE, 0) || !(request.subject.row_flags & ROW_CONFINED))
+	if (!begin(&request, OP_CAPABLE, 0) || !(request.subject.row_flags & ROW_CONFINED) || kernel_stands_in())
 		return 0;
 	row = image_row(request.image, request.subject.row);
 	word = word_of(capability, current_call());

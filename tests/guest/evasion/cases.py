@@ -67,8 +67,13 @@ class Case:
     variants: tuple[str, ...] = USUAL
     since: tuple[int, int] = (0, 0)
     before: tuple[int, int] = (99, 0)
+    container_since: tuple[int, int] = (0, 0)
+    against: str = ""
+    """Whom a Protection denies it; else `root`."""
     twin: str = ""
     """Who does it on the allowed side; else `trusted`, or the same root where a Protection denies."""
+    in_container: Denial | None = None
+    """What denies it there, where that is something else."""
     open: str = ""
     """Why it succeeds; a case without is closed."""
     open_in: tuple[str, ...] = ()
@@ -84,12 +89,17 @@ class Case:
 
     def exists(self, variant: str, release: tuple[int, int]) -> bool:
         """Whether there is such a thing in this variant on a kernel of this version."""
-        return variant in self.variants and self.since <= release < self.before
+        since = max(self.since, self.container_since) if variant == "container" else self.since
+        return variant in self.variants and since <= release < self.before
+
+    def denial_in(self, variant: str) -> Denial:
+        """What denies it in this variant."""
+        return self.in_container if self.in_container and variant == "container" else self.denial
 
     def denied_to(self, variant: str) -> str:
         """Who tries it in vain."""
         if self.by == "protection":
-            return "root"
+            return self.against or "root"
         return "placed" if self.by == "policy" and variant == "io_uring" else self.by
 
     @property
@@ -113,7 +123,7 @@ class CatalogueError(Exception):
 
 _CASE_FIELDS: Final = frozenset(
     ("do", "hook", "denies", "by", "needs", "deny", "natural", "variants", "uring", "since")
-) | {"before", "twin", "open", "open_in"}
+) | {"before", "container_since", "against", "in_container", "twin", "open", "open_in"}
 _CLASS_FIELDS: Final = frozenset(("class", "about", "cases", "hook", "denies", "variants", "by", "uring"))
 
 
@@ -165,7 +175,10 @@ def _case(klass: str, entry: dict[str, Any], where: str) -> Case:
         variants=tuple(variants),
         since=_version(entry.get("since", "0.0")),
         before=_version(entry.get("before", "99.0")),
+        container_since=_version(entry.get("container_since", "0.0")),
+        against=entry.get("against", ""),
         twin=entry.get("twin", ""),
+        in_container=_denial(entry["in_container"], where) if "in_container" in entry else None,
         open=entry.get("open", ""),
         open_in=tuple(entry.get("open_in", ())),
     )

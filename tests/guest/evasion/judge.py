@@ -27,8 +27,9 @@ def problem(played: Played, evaluator: Evaluator) -> str:
         if _allowed(case, played.no):
             return ""
         return f"it is not open any more: {_word(played.no.result)}{_tell(played.no, evaluator)}"
-    if -played.no.result not in case.denial.errors:
-        wanted = errno.errorcode[case.denial.errors[0]]
+    errors = case.denial_in(variant).errors
+    if -played.no.result not in errors:
+        wanted = errno.errorcode[errors[0]]
         return (
             f"the denied side ended with {_word(played.no.result)}, not {wanted}{_tell(played.no, evaluator)}"
         )
@@ -45,7 +46,7 @@ def _allowed(case: Case, side: Side) -> bool:
 
 def _wrong(case: Case, variant: str, event: Event, evaluator: Evaluator) -> str:
     """Why the event is not of the rule that the case names."""
-    denial = case.denial
+    denial = case.denial_in(variant)
     rule = evaluator.meta.rules[event.rule]
     who = case.denied_to(variant)
     subjects = {identity_id(IDENTITIES[who]) if who in IDENTITIES else 0, identity_id(PROBE), 0}
@@ -64,6 +65,8 @@ def _wrong(case: Case, variant: str, event: Event, evaluator: Evaluator) -> str:
     if event.right != Right[denial.what.upper().replace("-", "_")]:
         return "of another right"
     if case.by == "protection":
+        if rule.kind == "protection" and not event.path:
+            return ""  # a move whose old place nobody sees: any Protection of mounts denies it
         return "" if rule.owner == policies.protection_name(case) else "not of its Protection"
     return "" if rule.kind not in ("protection", "builtin") else "not of a policy"
 

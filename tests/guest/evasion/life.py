@@ -56,7 +56,7 @@ def probe() -> str:
 
 
 def answers(gate: Gate, image: bytes, about: Mapping[str, Any], elder: Elder) -> dict[str, list[str]]:
-    """By program: what was seen of it, in the order of `tests.guest.test_hooks.LIFE`."""
+    """By program: what was seen of it, in the order of `tests.guest.hook_cases.LIFE`."""
     said: dict[str, list[str]] = {}
     digest = bytes.fromhex(about["probe"][0])
     identity = about["probe"][1]

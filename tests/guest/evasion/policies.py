@@ -141,10 +141,13 @@ def _confined(who: str, cases: Iterable[Case], words: Iterable[str]) -> Document
 
 def _protection(case: Case) -> Document:
     right = "read" if case.denial.what == "list" else case.denial.what
+    only = [LEAD]
+    if right == "mount":  # a move whose old place nobody sees is denied to whom any of them binds
+        only.append(IDENTITIES["trusted"])
     spec = {
         "objects": objects(case),
         "operations": [right],
-        "only": [{"identity": LEAD}],
+        "only": [{"identity": name} for name in only],
         "mode": "enforce",
     }
     return _document("Protection", protection_name(case), spec)

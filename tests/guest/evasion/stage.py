@@ -122,8 +122,8 @@ class Stage:
             programs[f"{TOOLS}/{name}"] = content
             if identity:
                 credentials[_digest(content)] = identity_id(identity)
-        python = self.guest.run(["sha256sum", "/usr/bin/python3"]).stdout.split()[0]
-        credentials[python] = identity_id(LEAD)
+        sums = self.guest.run(["sha256sum", "/usr/bin/python3", "/bin/sh"]).stdout.split()
+        credentials |= {sums[0]: identity_id(LEAD), sums[2]: identity_id(TOOL)}
         self.credentials = credentials
         scripts = {f"{TOOLS}/{MODULE}{name}": (HERE / name).read_bytes() for name in ("runner.py", "life.py")}
         self._put({**scripts, **programs}, 0o755)

@@ -98,6 +98,8 @@ long do_symlinkat(const char *target, int folder, const char *path);
 long do_linkat(int from, const char *old, int to, const char *new, int flags);
 long do_fallocate(int fd, int mode, off_t offset, off_t size);
 long do_setxattr(const char *path, const char *name, const void *value, size_t size);
+/* Through a ring only, with the credentials that the task had before it changed them. */
+long do_setxattr_as_before(const char *path, const char *name, const void *value, size_t size);
 long do_ftruncate(int fd, off_t size);
 long do_write(int fd, const void *data, size_t size, int flags);
 long do_splice(int from, int to, size_t size);

@@ -40,8 +40,7 @@ static int exec_target(void)
 
 static int exec_fd(void)
 {
-	syscall(SYS_execveat, target_fd, "", no_arguments, no_environment, AT_EMPTY_PATH | target_flags);
-	return -errno;
+	return SYS(SYS_execveat, target_fd, "", no_arguments, no_environment, AT_EMPTY_PATH | target_flags);
 }
 
 static int run(const char *path)

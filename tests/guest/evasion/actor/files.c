@@ -312,6 +312,49 @@ OPERATION(op_after_umount, "read-after-older-mount-gone", set_twice)
 	return open_it(at("object/empty/file"), O_RDONLY);
 }
 
+static long mount_overlay(const char *lower, const char *upper)
+{
+	char layers[1024];
+
+	mkdir(at("free/merged"), 0755);
+	mkdir(at("free/work"), 0755);
+	snprintf(layers, sizeof(layers), "lowerdir=%s,upperdir=%s,workdir=%s", lower, upper, at("free/work"));
+	return LIBC(mount("evasion", at("free/merged"), "overlay", 0, layers));
+}
+
+static void set_layers(void)
+{
+	if (mount_overlay(at("free/dir"), at("object/dir")))
+		_exit(1);
+}
+
+OPERATION(op_list_layer, "list-layer", set_layers)
+{
+	return open_it(at("object/dir"), O_RDONLY | O_DIRECTORY);
+}
+
+OPERATION(op_touch_layer, "touch-layer", set_layers)
+{
+	return TRY(LIBC(utimensat(AT_FDCWD, at("object/dir/file"), NULL, 0)));
+}
+
+OPERATION(op_setxattr_layer, "setxattr-layer", set_layers)
+{
+	return TRY(do_setxattr(at("object/dir/file"), "user.evasion", "x", 1));
+}
+
+OPERATION(op_overlay_read, "read-through-overlay", NULL)
+{
+	STEP(mount_overlay(at("object"), at("free/dir")));
+	return open_it(at("free/merged/file"), O_RDONLY);
+}
+
+OPERATION(op_overlay_write, "write-through-overlay", NULL)
+{
+	STEP(mount_overlay(at("free/dir"), at("object")));
+	return open_it(at("free/merged/file"), O_WRONLY);
+}
+
 static void set_hard(void)
 {
 	if (link(at("object/file"), at("free/hard")))
@@ -743,6 +786,11 @@ OPERATION(op_touch, "touch", NULL)
 OPERATION(op_setxattr, "setxattr", NULL)
 {
 	return TRY(do_setxattr(at("object/file"), "user.evasion", "x", 1));
+}
+
+OPERATION(op_personality, "setxattr-by-personality", NULL)
+{
+	return TRY(do_setxattr_as_before(at("object/file"), "user.evasion", "x", 1));
 }
 
 static void set_xattr(void)

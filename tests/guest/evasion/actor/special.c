@@ -250,7 +250,7 @@ OPERATION(op_move_mount, "move-mount", set_mounted)
 
 OPERATION(op_fsmount, "fsmount", NULL)
 {
-	int context = STEP(SYS(430 /* fsopen */, "tmpfs", 0)), tree;
+	int context = TRY(SYS(430 /* fsopen */, "tmpfs", 0)), tree;
 
 	STEP(SYS(431 /* fsconfig */, context, 6 /* CREATE */, NULL, NULL, 0));
 	tree = STEP(SYS(432 /* fsmount */, context, 0, 0));
