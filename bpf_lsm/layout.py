@@ -233,7 +233,7 @@ LABEL: Final = np.dtype(
         ("session", "<u8"),
         ("digest", "<u8"),
         ("login_uid", "<u4"),
-        ("reserved", "<u4"),
+        ("refused", "<u4"),
     ]
 )
 

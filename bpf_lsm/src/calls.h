@@ -13,6 +13,7 @@
 #define CAP_SYS_ADMIN 21
 #define CAP_SYS_BOOT 22
 #define CAP_SYS_TIME 25
+#define CAP_PERFMON 38
 
 #define TS_COMPAT 2 /* thread_info.status: in a system call of a 32-bit program */
 #define X32_BIT 0x40000000

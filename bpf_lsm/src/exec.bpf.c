@@ -5,7 +5,9 @@
  * | hook                          | what it is for                                                         |
  * |-------------------------------|------------------------------------------------------------------------|
  * | task_alloc                    | a new task is who its parent is                                        |
- * | bprm_creds_for_exec           | an exec begins: what check decides is for the first file only          |
+ * | bprm_creds_for_exec (sleeps)  | digest of a file that is only asked about                              |
+ * | bprm_creds_for_exec           | an exec begins: what check decides is for the first file only; whether |
+ * |                               | a file could be executed, where that is all that is asked              |
  * | bprm_check_security (sleeps)  | digest of the file, once per content                                   |
  * | bprm_check_security           | execute on the path, and a credential that checks; once per file:      |
  * |                               | a script first, then its interpreter                                   |
@@ -47,6 +49,57 @@ int BPF_PROG(task_alloc, struct task_struct *task, unsigned long clone_flags)
 	return 0;
 }
 
+enum { PROGRAM_DENIED = 1, PROGRAM_AS_SELF = 2 };
+
+/* May this file be executed, whose credential gives that identity, and does the task stay who it is then? */
+static __always_inline int check_program(struct request *request, struct file *file, __u64 identity)
+{
+	const struct image_cell *cell;
+	__u64 verdict;
+
+	if (check_file(request, file))
+		return PROGRAM_DENIED;
+	if (!(request->subject.row_flags & ROW_CONFINED))
+		return 0;
+	cell = find_cell(request->image, request->subject.row, request->class, request->flags);
+	if (!identity && !(cell->allow & BIT(WAIVE_EXECUTE_UNSIGNED))) {
+		verdict = judge_builtin(&request->subject, RULE_UNIDENTIFIED_PROGRAM, RIGHT_EXECUTE);
+		if (conclude(request, file->f_path.dentry, verdict))
+			return PROGRAM_DENIED;
+	}
+	return cell->allow & BIT(EXEC_AS_SELF) ? PROGRAM_AS_SELF : 0;
+}
+
+/* AT_EXECVE_CHECK (6.14): only asked, by an interpreter perhaps that then runs the file; it ends with this hook. */
+static __always_inline bool is_question(struct linux_binprm *bprm)
+{
+	return bpf_core_field_exists(bprm->is_check) && BPF_CORE_READ_BITFIELD_PROBED(bprm, is_check);
+}
+
+SEC("lsm.s/bprm_creds_for_exec")
+int BPF_PROG(bprm_identify_question, struct linux_binprm *bprm)
+{
+	struct file *file = bprm->file;
+
+	if (is_question(bprm))
+		identify(file, file->f_inode);
+	return 0;
+}
+
+static __always_inline int check_question(struct linux_binprm *bprm)
+{
+	struct control *switches = get_control();
+	struct file *file = bprm->file;
+	struct request request;
+	__u64 identity;
+
+	if (!switches || !begin(&request, OP_EXEC, BIT(RIGHT_EXECUTE)))
+		return 0;
+	identity = known_identity(file->f_inode, switches);
+	request.attempt.target = identity;
+	return answer(check_program(&request, file, identity) == PROGRAM_DENIED, -EACCES);
+}
+
 SEC("lsm/bprm_creds_for_exec")
 int BPF_PROG(bprm_creds_for_exec, struct linux_binprm *bprm)
 {
@@ -57,6 +110,8 @@ int BPF_PROG(bprm_creds_for_exec, struct linux_binprm *bprm)
 		count(COUNT_NO_LABEL);
 		return deny(-12 /* ENOMEM */);
 	}
+	if (is_question(bprm))
+		return check_question(bprm);
 	label->pending = 0;
 	label->flags = (label->flags | LABEL_EXECING) & ~LABEL_SELF;
 	return 0;
@@ -85,9 +140,9 @@ int BPF_PROG(bprm_check, struct linux_binprm *bprm)
 	struct dentry *dentry = file->f_path.dentry;
 	struct control *switches = get_control();
 	struct request request;
-	const struct image_cell *cell;
 	__u64 identity, verdict;
 	bool judged, is_script = false;
+	int found;
 
 	if (!label || !switches)
 		return deny(-EACCES);
@@ -111,18 +166,13 @@ int BPF_PROG(bprm_check, struct linux_binprm *bprm)
 		verdict = judge_builtin(&request.subject, RULE_UNIDENTIFIED_PROGRAM, RIGHT_EXECUTE);
 		return answer(conclude(&request, dentry, verdict), -EACCES);
 	}
-	if (check_file(&request, file))
+	found = check_program(&request, file, identity);
+	if (found == PROGRAM_DENIED)
 		return deny(-EACCES);
 	if (!(request.subject.row_flags & ROW_CONFINED))
 		return 0;
-	cell = find_cell(request.image, request.subject.row, request.class, request.flags);
-	if (cell->allow & BIT(EXEC_AS_SELF))
+	if (found == PROGRAM_AS_SELF)
 		label->flags |= LABEL_SELF;
-	if (!identity && !(cell->allow & BIT(WAIVE_EXECUTE_UNSIGNED))) {
-		verdict = judge_builtin(&request.subject, RULE_UNIDENTIFIED_PROGRAM, RIGHT_EXECUTE);
-		if (conclude(&request, dentry, verdict))
-			return deny(-EACCES);
-	}
 	/* no_new_privs, asked for by a confined program: what it executes must not be somebody else. */
 	if (bprm->unsafe & LSM_UNSAFE_NO_NEW_PRIVS && !(label->flags & LABEL_SELF) && label->pending != label->identity)
 		label->pending = 0;

@@ -244,6 +244,7 @@ struct proc_inode {
 
 struct linux_binprm {
 	struct file *file;
+	unsigned int is_check : 1;
 	int unsafe;
 	int argc;
 	const char *filename;

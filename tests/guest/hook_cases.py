@@ -36,9 +36,10 @@ SINCE: Final = {
     "inode_remove_acl": (6, 2),
     "file_truncate": (6, 2),
     "file_ioctl_compat": (6, 8),
+    "bprm_identify_question": (6, 14),
     "inode_file_setattr": (6, 17),
 }
-"""Hooks that older kernels lack. There another program answers to the same case, if there is such a call."""
+"""What older kernels lack. There another program answers to the same case, if there is such a call."""
 
 
 def programs() -> set[str]:

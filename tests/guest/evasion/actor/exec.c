@@ -84,11 +84,21 @@ OPERATION(op_exec_proc, "exec-by-proc", set_tools)
 	return run(path);
 }
 
-OPERATION(op_exec_check, "exec-check-only", set_tools)
+static int check_only(const char *path)
 {
-	target_fd = STEP(SYS(SYS_openat, AT_FDCWD, at("object/tool"), O_PATH));
+	target_fd = STEP(SYS(SYS_openat, AT_FDCWD, path, O_PATH));
 	target_flags = 0x10000; /* AT_EXECVE_CHECK */
 	return in_child(exec_fd);
+}
+
+OPERATION(op_exec_check, "exec-check-only", set_tools)
+{
+	return check_only(at("object/tool"));
+}
+
+OPERATION(op_exec_check_unsigned, "exec-check-unidentified", set_tools)
+{
+	return check_only(at("object/stray"));
 }
 
 static void set_tool_link(void)
