@@ -28,7 +28,7 @@ struct label {
 	__u64 session; /* session.h */
 	__u64 digest; /* first eight bytes of the program's sha256, big endian; 0: not known */
 	__u32 login_uid; /* as it was when session was set */
-	__u32 refused; /* special.bpf.c: the system call in which it was refused to read another's memory */
+	__u32 refused; /* special.bpf.c: the call, plus one, in which it was refused to look at another's memory */
 };
 
 struct {

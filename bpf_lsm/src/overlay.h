@@ -2,8 +2,9 @@
 /*
  * What an overlay does below itself, in the middle of its caller's system call: it opens the directories of its layers
  * for a listing, and before the first change of a file it copies that up, with times, ACLs and extended attributes, and
- * with notes of its own; all this asks for capabilities. The caller asked for something at the overlay's own inode, and that was judged. The layers are
- * the mounter's affair: the overlay works on them with the mounter's credentials, through mounts that no namespace has.
+ * with notes of its own; all this asks for capabilities. The caller asked for something at the overlay's own inode, and
+ * that was judged. The layers are the mounter's affair: the overlay works on them with the mounter's credentials, through
+ * mounts that no namespace has.
  *
  * So it is known by the credentials that the kernel put over the task's own. A caller cannot bring that about for a
  * call of its own, but by io_uring: a request may run with other credentials than its task has by now (a registered

@@ -42,6 +42,7 @@
 #include "special.h"
 
 #define CAP_OPT_NOAUDIT 2
+#define PERFMON_TOO 0xffffffff /* as label.refused: CAP_PERFMON was just refused after it */
 #define READING_FIRMWARE 1
 #define READING_MODULE 2
 #define READING_KEXEC_IMAGE 3
@@ -67,16 +68,22 @@ static __always_inline bool lacks_quietly(const struct image_row *row, int capab
  */
 static __always_inline bool makes_up_for_refusal(int capability)
 {
-	struct label *label = label_of(bpf_get_current_task_btf());
-	bool follows;
+	struct label *label;
+	__u32 refused;
 
+	if (capability != CAP_PERFMON && capability != CAP_SYS_ADMIN)
+		return false;
+	label = label_of(bpf_get_current_task_btf());
 	if (!label || !label->refused)
 		return false;
-	follows = label->refused == current_call() + 1;
-	if (follows && capability == CAP_PERFMON)
-		return true;
+	refused = label->refused;
 	label->refused = 0;
-	return follows && capability == CAP_SYS_ADMIN;
+	if (capability == CAP_SYS_ADMIN)
+		return refused == PERFMON_TOO;
+	if (refused != current_call() + 1)
+		return false;
+	label->refused = PERFMON_TOO;
+	return true;
 }
 
 SEC("lsm/capable")
