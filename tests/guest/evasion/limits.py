@@ -14,9 +14,9 @@ _HEAD: Final = """\
 # Limits
 
 Ways round a rule that are known and not closed. Generated from the catalogue of evasions
-(`tests/guest/evasion/catalogue`) by `python -m tests.guest.evasion`; a test compares. `make test` tries all of
-its cases on every kernel (`tests/guest/test_evasion.py`) and fails for one that is closed and succeeds, or that
-is listed here and fails. What no case can try:
+(`tests/guest/evasion/catalogue`) by `python -m tests.guest.evasion`; a test compares. `make test` tries
+all of its cases on every kernel (`tests/guest/test_evasion.py`) and fails for one that is closed and
+succeeds, or that is listed here and fails. What no case can try:
 [threat model](threat-model.md#what-is-not-held-precisely).
 """
 
