@@ -14,10 +14,11 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from bpf_lsm import attach, libbpf, pins, progress, record, tables, tasks
+from bpf_lsm import attach, fill, libbpf, pins, progress, record, tables, tasks
 from bpf_lsm.attach import Sizes
 from bpf_lsm.control import Control
 from bpf_lsm.errors import GateError
+from bpf_lsm.fill import Fill
 from bpf_lsm.grace import Grace
 from bpf_lsm.kernel_map import KernelMap
 from bpf_lsm.layout import NO_IMAGE, TALLY, Counter, kernel_device
@@ -32,6 +33,8 @@ PIN_DIR: Final = Path("/sys/fs/bpf/menshen")
 RUN_DIR: Final = Path("/run/menshen")
 CAPACITY: Final = 8 << 20
 CATALOGUE_SIZE: Final = 131_072
+FILLED: Final = ("catalogue", "aliases", "progress", "session_gaps", "revoked")
+"""Hash maps that the host or its administrators fill."""
 INIT_MOUNTS: Final = Path("/proc/1/ns/mnt")
 
 
@@ -274,6 +277,14 @@ class Gate:
         """dtype TALLY of the first `count` rows."""
         return self._maps["row_tallies"].array(count, TALLY)
 
+    def map_fill(self) -> dict[str, Fill]:
+        """Entries of each map that can be full."""
+        return fill.of_maps(self._maps, FILLED)
+
+    def ring_fill(self) -> dict[str, Fill]:
+        """Bytes that wait in each ring."""
+        return fill.of_rings(self.denials, self.events)
+
     def measure_cold(self, on: bool) -> None:
         """For measurements only: every access walks its path, as if nothing had been remembered."""
         self._control["no_cache"] = int(on)
@@ -285,9 +296,10 @@ class Gate:
         """Whether the guard is armed."""
         return self._control["guard"] != 0
 
-    def arm_guard(self, agent_identity: int, command_identity: int = 0) -> None:
+    def arm_guard(self, agent_identity: int, command_identity: int = 0, watch_identity: int = 0) -> None:
         """From now on only this process, and what process 1 starts for the unit with `agent_identity`, may
-        touch the gate. `command_identity`: whose processes are not traced either.
+        touch the gate. `command_identity`: whose processes are not traced either; `watch_identity`: likewise,
+        and what process 1 starts for its unit may read the labels.
 
         For the main thread; a process that adopted a guarded gate does this again.
         """
@@ -296,6 +308,7 @@ class Gate:
             self._control["pins_device"] = kernel_device(self.pin_dir.stat().st_dev)
             self._control["agent"] = agent_identity
             self._control["command"] = command_identity
+            self._control["watch"] = watch_identity
             self.follow_first()
             _run(self._parts, "claim")
             self._control["guard"] = 1

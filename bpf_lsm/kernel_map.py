@@ -75,6 +75,10 @@ class KernelMap:
                 found[keys[index * size : (index + 1) * size]] = values[index * width : (index + 1) * width]
         return found
 
+    def count(self) -> int:
+        """How many keys a hash map has. While others change it, nearly so."""
+        return sum(found for _keys, _values, found in self._batches(_BATCH))
+
     def array(self, count: int, dtype: np.dtype[np.void] | np.dtype[np.uint64]) -> NDArray[np.void]:
         """The first `count` values of an array map."""
         count = min(count, self.shape.max_entries)

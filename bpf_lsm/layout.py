@@ -155,6 +155,7 @@ class LabelFlag(enum.IntFlag):
     SESSION = 32
     AGENT = 64
     FIRST = 128
+    WATCH = 256
 
 
 class OwnKind(enum.IntEnum):
@@ -163,6 +164,13 @@ class OwnKind(enum.IntEnum):
     PROGRAM = 1
     MAP = 2
     LINK = 3
+
+
+class OwnBy(enum.IntEnum):
+    """Who may have a descriptor of what is ours; values of the map `own`."""
+
+    AGENT = 1
+    WATCH_READS = 2
 
 
 EVENT: Final = np.dtype(
@@ -214,6 +222,7 @@ CONTROL: Final = np.dtype(
         ("agent_pid", "<u8"),
         ("command", "<u8"),
         ("first", "<u8"),
+        ("watch", "<u8"),
     ]
 )
 

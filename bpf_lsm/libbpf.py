@@ -26,6 +26,7 @@ ATTACH_TRACE_ITER: Final = 28
 MAP_TYPE_ARRAY: Final = 2
 MAP_TYPE_ARRAY_OF_MAPS: Final = 12
 
+_F_RDONLY: Final = 1 << 3
 _WARN, _INFO = 0, 1
 
 # name -> (result, arguments); an int result below zero is -errno, a null pointer leaves errno behind.
@@ -66,6 +67,7 @@ _SIGNATURES: Final[dict[str, tuple[Any, tuple[Any, ...]]]] = {
     ),
     "bpf_obj_pin": (c_int, (c_int, c_char_p)),
     "bpf_obj_get": (c_int, (c_char_p,)),
+    "bpf_obj_get_opts": (c_int, (c_char_p, c_void_p)),
     "bpf_obj_get_info_by_fd": (c_int, (c_int, c_void_p, POINTER(c_uint32))),
     "bpf_prog_get_fd_by_id": (c_int, (c_uint32,)),
     "bpf_map_get_fd_by_id": (c_int, (c_uint32,)),
@@ -98,6 +100,12 @@ class _TestRun(ctypes.Structure):
         ("cpu", c_uint32),
         ("batch_size", c_uint32),
     )
+
+
+class _ObjGet(ctypes.Structure):
+    """struct bpf_obj_get_opts."""
+
+    _fields_ = (("sz", c_size_t), ("file_flags", c_uint32), ("path_fd", c_int))
 
 
 @functools.cache
@@ -141,6 +149,12 @@ def run(program: int, context: bytes = b"") -> int:
         options.ctx_size_in = len(context)
     call("cannot run a program of the gate", "bpf_prog_test_run_opts", program, ctypes.byref(options))
     return ctypes.c_int32(int(options.retval)).value
+
+
+def open_reading(path: bytes) -> int:
+    """A descriptor of a pinned map through which system calls can only read it."""
+    options = _ObjGet(sz=ctypes.sizeof(_ObjGet), file_flags=_F_RDONLY)
+    return call(f"cannot open {os.fsdecode(path)}", "bpf_obj_get_opts", path, ctypes.byref(options))
 
 
 def read_iterator(program: int) -> bytes:

@@ -10,11 +10,13 @@ from typing import Final
 
 from bpf_lsm.errors import GateError
 from bpf_lsm.kernel_map import KernelMap, exists, info
-from bpf_lsm.layout import OwnKind
+from bpf_lsm.layout import OwnBy, OwnKind
 from bpf_lsm.pins import Parts
 
 _KEY: Final = struct.Struct("=II")
-_YES: Final = struct.pack("=I", 1)
+_BY: Final = struct.Struct("=I")
+WATCH_READS: Final = frozenset({(OwnKind.MAP, "labels")})
+"""What the watch may open for reading while the guard is armed."""
 _BPF_NAMES: Final = {OwnKind.PROGRAM: "prog", OwnKind.MAP: "map", OwnKind.LINK: "link"}
 _PATIENCE: Final = 30.0
 
@@ -33,8 +35,9 @@ class Own:
 
     def enter(self, table: KernelMap) -> None:
         """Put them under the guard."""
-        for kind, number in self.names:
-            table.update(_KEY.pack(kind, number), _YES)
+        for (kind, number), name in self.names.items():
+            by = OwnBy.WATCH_READS if (kind, name) in WATCH_READS else OwnBy.AGENT
+            table.update(_KEY.pack(kind, number), _BY.pack(by))
 
     def leave(self, table: KernelMap, but: Own) -> None:
         """Take them from under the guard, those of `but` excepted."""

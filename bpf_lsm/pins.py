@@ -117,9 +117,8 @@ def take(pin_dir: Path) -> Parts:
 
 
 def take_map(pin_dir: Path, name: str) -> int:
-    """A descriptor of one map of the gate that is pinned there."""
-    path = pin_dir / "maps" / name
-    return libbpf.call(f"cannot open {path}", "bpf_obj_get", os.fsencode(path))
+    """A descriptor of one map of the gate that is pinned there, for reading."""
+    return libbpf.open_reading(os.fsencode(pin_dir / "maps" / name))
 
 
 def remove(folder: Path) -> None:

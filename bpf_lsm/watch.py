@@ -19,9 +19,10 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from bpf_lsm import bpf_object, libbpf, sources, watch_lists
+from bpf_lsm import bpf_object, fill, libbpf, sources, watch_lists
 from bpf_lsm.bpf_object import BpfObject
 from bpf_lsm.collection import BREAKER_WINDOW, CONTROL, TALLIES, TYPES, Meter
+from bpf_lsm.fill import Fill
 from bpf_lsm.grace import Grace
 from bpf_lsm.kernel_map import KernelMap
 from bpf_lsm.observation import OBSERVATION, STRING, STRING_FIRST, STRING_NUMBERS, Raw, Tally, Type
@@ -30,6 +31,8 @@ from bpf_lsm.sources import Source
 
 OBJECT: Final = Path(__file__).parent / "objects" / "watch.bpf.o"
 INIT_MOUNTS: Final = Path("/proc/1/ns/mnt")
+FILLED: Final = ("numbers", "sessions", "reads", "allowed_exes", "allowed_digests", "allowed_subjects")
+"""Hash maps that the host or its administrators fill."""
 SCRATCH_SLOTS_PER_CPU: Final = 8
 RENUMBER_AT: Final = STRING_FIRST + STRING_NUMBERS
 """When the numbers of strings have come this far they begin anew: a receiver keeps no more."""
@@ -354,6 +357,14 @@ class Watch:
             int.from_bytes(key, "little"): int.from_bytes(value, "little")
             for key, value in self._maps["sessions"].items().items()
         }
+
+    def map_fill(self) -> dict[str, Fill]:
+        """Entries of each map that can be full."""
+        return fill.of_maps(self._maps, FILLED)
+
+    def ring_fill(self) -> dict[str, Fill]:
+        """Bytes that wait in each ring."""
+        return fill.of_rings(self._observations, self._strings)
 
     def tallies(self) -> NDArray[Any]:
         """The counters as an array [type, Tally]."""

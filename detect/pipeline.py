@@ -29,6 +29,10 @@ class Rules(Protocol):
 class Sequences(Protocol):
     """detect.sequences.SequenceEngine, as far as it is needed here."""
 
+    @property
+    def live_keys(self) -> int:
+        """Sequences times keys that have a partial match."""
+
     def feed(self, batch: Batch, tagged: Tagged) -> list[Alert]:
         """What came true with these events, as far as their order is certain."""
 

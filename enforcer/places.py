@@ -85,6 +85,16 @@ class Places:
         return self.run / "watch.sock"
 
     @property
+    def metrics_socket(self) -> Path:
+        """Where the agent answers scrapes."""
+        return self.run / "metrics.sock"
+
+    @property
+    def watch_metrics_socket(self) -> Path:
+        """Where the watch does."""
+        return self.run / "watch-metrics.sock"
+
+    @property
     def watch_inner_socket(self) -> Path:
         """The same for the watch's server."""
         return self.run / "private/watch.sock"

@@ -5,15 +5,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, Final, Protocol, TypeVar
 
 from enforcer.errors import EnforcerError, Problem
+from enforcer.serving.exporter import UNIX, address_fault, file_fault
 
 MAX_BYTES = 1 << 20
 Bounds = dict[str, tuple[float, float]]
 """Of each number: the least and the greatest that may be written."""
+Texts = dict[str, Callable[[str], str | None]]
+"""Of each text: what is wrong with it."""
+TEXTS: Final[Texts] = {"metrics": address_fault, "metrics_file": file_fault}
+"""Of both services."""
 
 
 class Kind(Protocol):
@@ -21,6 +27,7 @@ class Kind(Protocol):
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
     BOUNDS: ClassVar[Bounds]
+    TEXTS: ClassVar[Texts]
 
 
 S = TypeVar("S", bound=Kind)
@@ -50,7 +57,12 @@ class Settings:
     """Digests that the kernel can hold."""
     guard: bool = True
     """Keep everyone but the agent from touching the kernel programs, their maps and the agent itself."""
+    metrics: str = UNIX
+    """Where Prometheus' metrics can be had: `unix`, `none`, or an address and a port."""
+    metrics_file: str = ""
+    """A file that they are written to as well, for node_exporter's text-file collector."""
 
+    TEXTS: ClassVar[Texts] = TEXTS
     BOUNDS: ClassVar[Bounds] = {
         "rescan": (10, 7 * 86400),
         "poll": (0.01, 10),
@@ -100,6 +112,14 @@ def parse(content: bytes, file: str, kind: type[S]) -> S:
     return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in given.items()})
 
 
+def override(settings: S, given: Mapping[str, str]) -> S:
+    """The settings with texts of the command line in the place of their own. EnforcerError: one is wrong."""
+    for name, value in given.items():
+        if (wrong := _wrong(type(settings), name, value)) is not None:
+            raise EnforcerError(wrong)
+    return replace(settings, **given)
+
+
 def _names(kind: type[Kind]) -> list[str]:
     return list(kind.__dataclass_fields__)
 
@@ -110,6 +130,8 @@ def _wrong(kind: type[Kind], name: Any, value: Any) -> str | None:
         return f"there is no setting {str(name)[:80]!r}; there are {', '.join(_names(kind))}"
     if isinstance(default, bool):
         return None if isinstance(value, bool) else f"{name} is true or false"
+    if isinstance(default, str):
+        return kind.TEXTS[name](value) if isinstance(value, str) else f"{name} is a text"
     if isinstance(default, tuple):
         folders = all(item.startswith("/") for item in default)
         good = isinstance(value, list) and all(

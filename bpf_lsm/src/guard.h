@@ -20,6 +20,14 @@ static __always_inline bool is_agent(struct control *switches)
 	return label && label->flags & LABEL_AGENT;
 }
 
+/* Likewise: the process that process 1 started as the watch. */
+static __always_inline bool is_watch(void)
+{
+	struct label *label = label_of(bpf_get_current_task_btf()->group_leader);
+
+	return label && label->flags & LABEL_WATCH;
+}
+
 static __always_inline bool is_armed(struct control *switches)
 {
 	return switches && switches->guard;
@@ -39,7 +47,7 @@ static __noinline int guard_denies(struct control *switches, struct dentry *name
 
 /*
  * The agent is signalled by itself, the kernel and process 1 only, and its limits and priority are nobody's. Besides it
- * nobody traces whoever could become it or speaks to it: process 1, its forks, and the command line.
+ * nobody traces whoever could become it or speaks to it: process 1, its forks, the command line and the watch.
  */
 static __always_inline int guard_process(struct task_struct *target, __u16 operation)
 {
@@ -55,7 +63,7 @@ static __always_inline int guard_process(struct task_struct *target, __u16 opera
 	if (!(label->flags & LABEL_AGENT)) {
 		if (operation != OP_PTRACE)
 			return 0;
-		if (target->tgid != 1 && !(label->flags & LABEL_FIRST) &&
+		if (target->tgid != 1 && !(label->flags & (LABEL_FIRST | LABEL_WATCH)) &&
 		    (!label->identity || label->identity != switches->command))
 			return 0;
 	}

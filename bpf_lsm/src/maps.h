@@ -34,6 +34,7 @@ struct control {
 	__u64 agent_pid; /* struct pid of the agent: compared only, and only to deny */
 	__u64 command; /* identity of the command line, which is not traced either */
 	__u64 first; /* identity of process 1 when the guard was armed */
+	__u64 watch; /* identity of the watch, which may read OWN_WATCH_READS */
 };
 
 struct {
@@ -276,6 +277,11 @@ struct {
 } revoked SEC(".maps");
 
 /* Ids of our own programs, maps and links, which the guard keeps. Written by the agent before it arms. */
+enum own_by {
+	OWN_AGENT = 1, /* the agent's alone */
+	OWN_WATCH_READS, /* the watch may have a descriptor that only reads */
+};
+
 struct own_key {
 	__u32 kind; /* 1 program, 2 map, 3 link */
 	__u32 id;
@@ -285,7 +291,7 @@ struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1024);
 	__type(key, struct own_key);
-	__type(value, __u32);
+	__type(value, __u32); /* enum own_by */
 } own SEC(".maps");
 
 struct {

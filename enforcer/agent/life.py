@@ -17,6 +17,7 @@ from enforcer.agent.compiling import Compiled, Compiler
 from enforcer.agent.credentials import Credentials
 from enforcer.agent.documents import DocumentStore
 from enforcer.agent.gateway import GateLike
+from enforcer.agent.metrics import Look, metrics
 from enforcer.agent.policy import Policy
 from enforcer.agent.report import Report
 from enforcer.agent.resolve import Resolver
@@ -28,10 +29,12 @@ from enforcer.agent.tasks import Executables
 from enforcer.api import menshen_pb2_grpc as pb_grpc
 from enforcer.errors import Problem
 from enforcer.events import Event
-from enforcer.names import AGENT, COMMAND
+from enforcer.names import AGENT, COMMAND, WATCH
 from enforcer.places import Places
+from enforcer.serving.exporter import Exporter, Outputs
 from enforcer.serving.feed import Feed, Numbers
 from enforcer.serving.logfile import RotatingLog
+from enforcer.serving.metrics import Exported
 from enforcer.serving.peers import Gatekeeper
 from enforcer.serving.server import Server
 from enforcer.settings import Settings
@@ -100,15 +103,20 @@ class Agent:
         self.report = Report(self)
         self.calls = Calls(self, places, settings)
         resolver = Resolver(names, tables)
-        self._readers = [
+        self.readers = [
             RingReader("denials", gate.denials, resolver, self.journal, keep=True, wait=settings.poll)
         ]
         if settings.events:
-            self._readers.append(
+            self.readers.append(
                 RingReader("events", gate.events, resolver, self.journal, keep=False, wait=settings.poll)
             )
         self._server = Server(
             places.socket, places.inner_socket, self._register, identify=self.identify, group=group
+        )
+
+        self.exporter = Exporter(
+            Exported(metrics(), lambda: Look(self)),
+            Outputs(settings.metrics, settings.metrics_file, places.metrics_socket, group),
         )
 
     def _register(self, server: Any, gatekeeper: Gatekeeper) -> None:
@@ -134,10 +142,11 @@ class Agent:
         if self.policy.fault:
             self.journal.notice(f"the policies on disk are not in force: {self.policy.fault}")
         self._arm()
-        for reader in self._readers:
+        for reader in self.readers:
             reader.start()
         self._scanned = 0.0 if adopted else time.time()
         self._server.start()
+        self.exporter.start()
         self.journal.notice(
             f"the agent {'took over a running gate' if adopted else 'started'}, "
             f"generation {self.policy.generation} is in force"
@@ -147,9 +156,10 @@ class Agent:
         """End this process's part; enforcement goes on unless it was turned off."""
         self._ended.set()
         self.feed.close()
+        self.exporter.stop()
         self._server.stop()
         if not self._is_off:
-            for reader in self._readers:
+            for reader in self.readers:
                 reader.stop()
             self.gate.close()
         self.denials_log.close()
@@ -163,7 +173,7 @@ class Agent:
         """End enforcement, and then this process; what could not be taken away."""
         from bpf_lsm.errors import GateError  # noqa: PLC0415
 
-        for reader in self._readers:
+        for reader in self.readers:
             reader.stop()
         left = []
         try:
@@ -208,7 +218,7 @@ class Agent:
         if fault := self._self_fault():
             log.error("the guard is not armed, since %s: run `menshen enrol-self` and start again", fault)
             return
-        self.gate.arm_guard(identity_id(AGENT), identity_id(COMMAND))
+        self.gate.arm_guard(identity_id(AGENT), identity_id(COMMAND), identity_id(WATCH))
 
     def _aliases(self, compiled: Compiled) -> dict[Alias, int]:
         roots, class_of = self._compiler.aliases(compiled.image)
@@ -242,7 +252,7 @@ class Agent:
 
     def well(self) -> bool:
         """Whether the readers go round; the service manager restarts an agent that is not well."""
-        return all(time.monotonic() - reader.beat < STUCK for reader in self._readers)
+        return all(time.monotonic() - reader.beat < STUCK for reader in self.readers)
 
     def health(self) -> list[tuple[str, bool, str]]:
         """What an administrator should look at."""
@@ -251,12 +261,13 @@ class Agent:
         losses = {
             name: lost.get(name, 0) for name in ("denials_lost", "events_lost", "no_scratch", "no_label")
         }
-        failures = sum(reader.failures + reader.undecoded for reader in self._readers)
+        failures = sum(reader.failures + reader.undecoded for reader in self.readers)
         return [
             ("policies", not fault, fault or "what lies on disk is in force"),
             ("guard", self.gate.guarded, "armed" if self.gate.guarded else "not armed"),
             ("losses", not any(losses.values()), ", ".join(f"{n} {v}" for n, v in losses.items())),
             ("readers", self.well() and not failures, f"{failures} records were not understood"),
+            ("metrics", not self.exporter.fault, self.exporter.fault or self.exporter.where),
             ("log", not self.denials_log.lost, f"{self.denials_log.lost} lines could not be written"),
         ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from enforcer.agent.compiling import Compiled, Document
 from enforcer.agent.rules import Rule
 from enforcer.api import menshen_pb2 as pb
 from enforcer.errors import EnforcerError
+from enforcer.serving.process import resident_bytes
 
 if TYPE_CHECKING:
     from enforcer.agent.life import Agent
@@ -28,9 +30,7 @@ class Report:
         agent = self._agent
         current, gate = agent.policy.current, agent.gate
         tasks = self._tasks()
-        confined = (
-            {subject.identity for subject in current.subjects if subject.confined} if current else set()
-        )
+        standing = self._standing(tasks)
         return pb.StatusReply(
             mode=mode_in_words(current),
             generation=agent.policy.generation,
@@ -40,8 +40,8 @@ class Report:
             started=agent.started,
             policies=len(current.documents) if current else 0,
             identities=len(agent.credentials.catalogue),
-            tasks_unconfined=sum(n for who, n in tasks.items() if who and who not in confined),
-            tasks_unidentified=tasks.get(0, 0),
+            tasks_unconfined=standing["unconfined"],
+            tasks_unidentified=standing["unidentified"],
             counters=gate.counters(),
             hooks=sorted(_hooks(gate.metadata())),
             guard=gate.guarded,
@@ -50,7 +50,22 @@ class Report:
             health=[pb.HealthLine(name=n, ok=ok, text=text) for n, ok, text in agent.health()],
             events_seen=agent.feed.seen,
             events_log_lost=agent.denials_log.lost,
+            resident_bytes=resident_bytes(),
+            cpu_seconds=time.process_time(),
+            metrics=agent.exporter.where,
         )
+
+    def standing(self) -> dict[str, int]:
+        """How many processes are unidentified, unconfined, confined."""
+        return self._standing(self._tasks())
+
+    def _standing(self, tasks: dict[int, int]) -> dict[str, int]:
+        current = self._agent.policy.current
+        confined = {one.identity for one in current.subjects if one.confined} if current else set()
+        found = dict.fromkeys(("unidentified", "unconfined", "confined"), 0)
+        for who, count in tasks.items():
+            found["unidentified" if not who else "confined" if who in confined else "unconfined"] += count
+        return found
 
     def policies(self) -> pb.ListPoliciesReply:
         """The documents in force with their counts."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
@@ -29,6 +30,8 @@ class Journal:
         self._numbers = numbers
         self._log = log
         self._lock = threading.Lock()
+        self.counts: Counter[str] = Counter()
+        """Events by kind."""
 
     def record(self, make: Sequence[Callable[[int], Event]], *, keep: bool) -> None:
         """Give ids to events and pass them on, in one order for everybody."""
@@ -37,6 +40,7 @@ class Journal:
         with self._lock:
             ids = self._numbers.take(len(make))
             events = [build(number) for build, number in zip(make, ids, strict=True)]
+            self.counts.update(event.kind for event in events)
             self._feed.publish(events)
             if keep:
                 self._log.write(map(as_line, events))
@@ -57,6 +61,7 @@ class RingReader:
     def __init__(
         self, name: str, ring: RingLike, resolver: Resolver, journal: Journal, *, keep: bool, wait: float
     ) -> None:
+        self.name = name
         self._ring = ring
         self._resolver = resolver
         self._journal = journal
@@ -64,6 +69,8 @@ class RingReader:
         self._wait = wait
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self.records = 0
+        """That were read."""
         self.undecoded = 0
         self.failures = 0
         self.beat = time.monotonic()
@@ -93,6 +100,7 @@ class RingReader:
     def drain(self, wait: float) -> int:
         """Read once; how many records there were."""
         records = self._ring.read(wait)
+        self.records += len(records)
         for begin in range(0, len(records), _AT_ONCE):
             some = records[begin : begin + _AT_ONCE]
             self._journal.record([build for raw in some if (build := self._builder(raw))], keep=self._keep)

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -45,8 +46,8 @@ def main() -> None:
     sys.exit(run(Path("/")))
 
 
-def run(root: Path) -> int:
-    """Run the agent of a host until it is asked to end."""
+def run(root: Path, **given: str) -> int:
+    """Run the agent of a host until it is asked to end. `given` go before the settings of the same names."""
     log_to_journal()
     places = Places(root)
     if KERNEL_SWITCH in CMDLINE.read_text().split():
@@ -60,7 +61,7 @@ def run(root: Path) -> int:
     from bpf_lsm.errors import GateError, LoadError  # noqa: PLC0415
 
     try:
-        agent = _start(places)
+        agent = _start(places, given)
     except (EnforcerError, GateError, OSError) as error:
         log.critical("the agent cannot start: %s", error)
         notify(f"STATUS={str(error).splitlines()[0]}")
@@ -69,7 +70,7 @@ def run(root: Path) -> int:
     return OFF if agent.is_off else 0
 
 
-def _start(places: Places) -> Agent:
+def _start(places: Places, given: Mapping[str, str]) -> Agent:
     from bpf_lsm import gate as gate_module  # noqa: PLC0415
     from enforcer import certificates  # noqa: PLC0415
     from enforcer.agent.credentials import Credentials  # noqa: PLC0415
@@ -78,7 +79,7 @@ def _start(places: Places) -> Agent:
     from enforcer.agent.tasks import Executables  # noqa: PLC0415
     from enforcer.enrolment import launcher_fault  # noqa: PLC0415
 
-    settings = _settings(places)
+    settings = settings_file.override(_settings(places), given)
     credentials, executables = Credentials(places, settings.scan), Executables()
     # All that takes time comes before the hooks are attached, so that few programs start between that and
     # the moment when the kernel knows who they are.

@@ -9,11 +9,13 @@ import click
 
 @click.command()
 @click.option("--root", type=click.Path(path_type=Path), default=Path("/"), hidden=True)
-def agent(root: Path) -> None:
+@click.option("--metrics", help="Where Prometheus' metrics can be had: unix, none, or ADDRESS:PORT.")
+@click.option("--metrics-file", help="Write them here too, for node_exporter's text-file collector (*.prom).")
+def agent(root: Path, **given: str | None) -> None:
     """Run the agent: load the gate or take over a running one, apply the policies, serve the API.
 
     It is told what it needs by /etc/menshen/agent.yaml, and is normally started by systemd.
     """
     from enforcer.agent.run import run  # noqa: PLC0415
 
-    raise SystemExit(run(root))
+    raise SystemExit(run(root, **{name: text for name, text in given.items() if text is not None}))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,6 +15,9 @@ from enforcer.output import table
 
 if TYPE_CHECKING:
     from enforcer.api import menshen_pb2 as pb
+    from enforcer.api import watch_pb2 as wpb
+
+MEGABYTE = 1_000_000
 
 
 @click.command()
@@ -26,20 +30,39 @@ def status(socket: Path | None, output: str) -> None:
 
     with agent(socket) as stub:
         reply = stub.Status(pb.StatusRequest(), timeout=TIMEOUT)
+    watch = _watch(socket)
     if output == "json":
         from google.protobuf.json_format import MessageToDict  # noqa: PLC0415
 
-        fields = MessageToDict(
-            reply, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
-        )
-        click.echo(json.dumps(fields, indent=1, ensure_ascii=True))
+        def fields(message: Any) -> dict[str, Any]:
+            return MessageToDict(
+                message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+            )
+
+        shown = fields(reply) | {"watch": fields(watch) if watch is not None else None}
+        click.echo(json.dumps(shown, indent=1, ensure_ascii=True))
     else:
-        _show(reply)
+        _show(reply, watch)
     if not all(line.ok for line in reply.health):
         raise SystemExit(1)
 
 
-def _show(reply: pb.StatusReply) -> None:
+def _watch(socket: Path | None) -> wpb.WatchStatusReply | None:
+    """How the watch beside this agent stands; None if there is none."""
+    from enforcer.api import watch_pb2 as wpb  # noqa: PLC0415
+    from enforcer.client import TIMEOUT, watch  # noqa: PLC0415
+    from enforcer.places import Places  # noqa: PLC0415
+
+    beside = (socket or Places().socket).with_name(Places().watch_socket.name)
+    try:
+        with watch(beside) as stub:
+            reply: wpb.WatchStatusReply = stub.Status(wpb.WatchStatusRequest(), timeout=TIMEOUT)
+            return reply
+    except click.ClickException:
+        return None
+
+
+def _show(reply: pb.StatusReply, watch: wpb.WatchStatusReply | None) -> None:
     def row(name: str, text: str) -> None:
         click.echo(f"{click.style(f'{name:12}', bold=True)} {text}")
 
@@ -50,11 +73,22 @@ def _show(reply: pb.StatusReply) -> None:
     row("programs", f"{reply.identities} known by digest")
     row("processes", f"{reply.tasks_unconfined} unconfined, {reply.tasks_unidentified} unidentified")
     row("denied", f"{counters.get('denied', 0)}, would be denied {counters.get('would_deny', 0)}")
-    lost = f"denials {counters.get('denials_lost', 0)}, events {counters.get('events_lost', 0)}"
-    row("lost records", f"{lost} (counted; verdicts do not depend on them)")
+    missing = f"denials {counters.get('denials_lost', 0)}, events {counters.get('events_lost', 0)}"
+    row("lost records", f"{missing} (counted; verdicts do not depend on them)")
     row("hooks", f"{len(reply.hooks)} attached, guard {'armed' if reply.guard else 'not armed'}")
     since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(reply.started))
     row("agent", f"{escape(reply.version)} since {since}, kernel {escape(reply.kernel)}")
+    row("", f"{_uses(reply)}; metrics: {escape(reply.metrics)}")
+    if watch is None:
+        row("watch", "not running")
+    else:
+        lost = sum(each.lost for each in watch.types)
+        limited = sum(each.limited for each in watch.types)
+        breaker = ", the circuit breaker is open" if watch.breaker_open else ""
+        row("watch", f"{watch.events_per_second:,.0f} events/s, {lost} lost, {limited} limited{breaker}")
+        row("", f"{watch.rules} rules, {watch.sequences} sequences, {watch.alerts} alerts")
+        row("", f"{watch.stored_events:,} events in {watch.stored_bytes / MEGABYTE:,.1f} MB on disk")
+        row("", f"{_uses(watch)}; metrics: {escape(watch.metrics)}")
     if reply.subjects:
         click.echo(click.style("\nsubjects", bold=True))
         table(
@@ -71,8 +105,18 @@ def _show(reply: pb.StatusReply) -> None:
                 for r in reply.rules[:20]
             ],
         )
-    for line in reply.health:
+    _attend(reply.health)
+    if watch is not None:
+        _attend(watch.health, "watch, ")
+
+
+def _uses(reply: pb.StatusReply | wpb.WatchStatusReply) -> str:
+    return f"{reply.resident_bytes / MEGABYTE:,.0f} MB, {reply.cpu_seconds:,.1f} s of processor time"
+
+
+def _attend(health: Iterable[pb.HealthLine | wpb.WatchHealth], whose: str = "") -> None:
+    for line in health:
         if not line.ok:
-            click.echo(click.style(f"\nattention: {line.name}", fg="red"))
+            click.echo(click.style(f"\nattention: {whose}{line.name}", fg="red"))
             for text in line.text.splitlines():
                 click.echo(f"  {escape(text)}")

@@ -32,6 +32,14 @@ def reading_group() -> int | None:
         return None
 
 
+def resident_bytes(status: Path = Path("/proc/self/status")) -> int:
+    """Memory that this process holds now."""
+    for line in status.read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
 def log_to_journal() -> None:
     """Standard error with syslog's priorities, as systemd reads them."""
     handler = logging.StreamHandler()

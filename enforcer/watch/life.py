@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from bpf_lsm.observation import Raw, Tally, Type
 from detect.alert import Alert
@@ -18,16 +18,24 @@ from enforcer.api import watch_pb2_grpc as pb_grpc
 from enforcer.escape import escape
 from enforcer.names import Names
 from enforcer.places import Places
+from enforcer.serving.exporter import Exporter, Outputs
 from enforcer.serving.feed import Feed, Numbers
 from enforcer.serving.logfile import RotatingLog
+from enforcer.serving.metrics import Exported
 from enforcer.serving.peers import Gatekeeper
 from enforcer.serving.server import Server
 from enforcer.watch import messages
 from enforcer.watch.gate import GateFollower
+from enforcer.watch.metrics import Look, metrics
 from enforcer.watch.observations import ObservationFeed
 from enforcer.watch.report import status
 from enforcer.watch.service import Service
 from enforcer.watch.settings import WatchSettings
+
+if TYPE_CHECKING:
+    from bpf_lsm.fill import Fill
+    from bpf_lsm.watch import Counters
+    from detect.store.ledger import Counters as StoreCounters
 
 log = logging.getLogger("menshen.watch")
 
@@ -65,6 +73,15 @@ class Source(Protocol):
     def gaps(self) -> tuple[Mapping[int, int], bool]:
         """Sessions with lost events -> how often; and whether there are more than can be told apart."""
 
+    def counters(self) -> Counters:
+        """Everything that the kernel's side counts."""
+
+    def map_fill(self) -> Mapping[str, Fill]:
+        """Entries of maps."""
+
+    def ring_fill(self) -> Mapping[str, Fill]:
+        """Bytes that wait in rings."""
+
     def close(self) -> None:
         """Detach everything."""
 
@@ -79,6 +96,10 @@ class Store(Protocol):
     @property
     def bytes(self) -> int:
         """On disk."""
+
+    @property
+    def counters(self) -> StoreCounters:
+        """What was done and lost."""
 
     @property
     def problems(self) -> Sequence[str]:
@@ -136,6 +157,7 @@ class Watch:
         self.beat = time.monotonic()
         self.per_second = 0.0
         self.ended = threading.Event()
+        self.store_limit = settings.store_bytes
         self._settings = settings
         self._names = names
         self._learned = 0
@@ -152,6 +174,10 @@ class Watch:
         )
         self._numbers = Numbers(places.alert_counter)
         self.gate = GateFollower(places, names)
+        self.exporter = Exporter(
+            Exported(metrics(), lambda: Look(self)),
+            Outputs(settings.metrics, settings.metrics_file, places.watch_metrics_socket, group),
+        )
         self._thread = threading.Thread(target=self._run, name="pipeline", daemon=True)
         self._server = Server(
             places.watch_socket, places.watch_inner_socket, self._register, identify=identify, group=group
@@ -166,10 +192,12 @@ class Watch:
         self.gate.start()
         self._thread.start()
         self._server.start()
+        self.exporter.start()
 
     def stop(self) -> None:
         """End in the order in which nothing is lost: the source, the pipeline, the store."""
         self.ended.set()
+        self.exporter.stop()
         self.gate.stop()
         self._thread.join(STUCK)
         self.source.close()

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bpf_lsm.observation import Tally
 from enforcer import version
 from enforcer.api import watch_pb2 as pb
+from enforcer.serving.process import resident_bytes
 
 if TYPE_CHECKING:
     from enforcer.watch.life import Watch
@@ -38,8 +38,9 @@ def status(watch: Watch) -> pb.WatchStatusReply:
         stored_bytes=store.bytes if store is not None else 0,
         resident_bytes=resident_bytes(),
         cpu_seconds=time.process_time(),
-        health=list(_health(watch)),
+        health=list(health(watch)),
         breaker_open=watch.source.breaker_open,
+        metrics=watch.exporter.where,
     )
 
 
@@ -50,7 +51,9 @@ def _types(watch: Watch) -> Iterator[pb.TypeTally]:
             yield pb.TypeTally(type=kind.word, **numbers)
 
 
-def _health(watch: Watch) -> Iterator[pb.WatchHealth]:
+def health(watch: Watch) -> Iterator[pb.WatchHealth]:
+    """What an administrator should look at, line by line."""
+
     def line(name: str, ok: bool, text: str) -> pb.WatchHealth:
         return pb.WatchHealth(name=name, ok=ok, text=text)
 
@@ -62,15 +65,9 @@ def _health(watch: Watch) -> Iterator[pb.WatchHealth]:
     trouble = watch.gate.trouble
     yield line("gate", not trouble, trouble or f"denials are followed; {watch.gate.dropped} were missed")
     yield line("log", not watch.alerts_log.lost, f"{watch.alerts_log.lost} lines could not be written")
+    if watch.exporter.fault:
+        yield line("metrics", False, watch.exporter.fault)
     for problem in watch.problems:
         yield line("detections", False, problem)
     for problem in watch.store.problems if watch.store is not None else ():
         yield line("store", False, problem)
-
-
-def resident_bytes(status: Path = Path("/proc/self/status")) -> int:
-    """Memory that this process holds now."""
-    for line in status.read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) * 1024
-    return 0

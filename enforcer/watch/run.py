@@ -6,7 +6,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Final
@@ -35,8 +35,8 @@ def main() -> None:
     sys.exit(run(Path("/")))
 
 
-def run(root: Path) -> int:
-    """Run the watch of a host until it is asked to end."""
+def run(root: Path, **given: str) -> int:
+    """Run the watch of a host until it is asked to end. `given` go before the settings of the same names."""
     log_to_journal()
     if os.geteuid() != 0:
         log.critical("the watch must be started as root")
@@ -46,7 +46,7 @@ def run(root: Path) -> int:
     places = Places(root)
     try:
         only_one(places.run / "watch.lock")
-        watch = _start(places)
+        watch = _start(places, given)
     except (EnforcerError, GateError, OSError) as error:
         log.critical("the watch cannot start: %s", error)
         notify(f"STATUS={str(error).splitlines()[0]}")
@@ -55,7 +55,7 @@ def run(root: Path) -> int:
     return 0
 
 
-def _start(places: Places) -> Watch:
+def _start(places: Places, given: Mapping[str, str]) -> Watch:
     from detect.decode import Decoder  # noqa: PLC0415
     from detect.enrich import Enricher  # noqa: PLC0415
     from detect.host import Host  # noqa: PLC0415
@@ -66,7 +66,7 @@ def _start(places: Places) -> Watch:
     from enforcer.watch.life import Watch  # noqa: PLC0415
     from enforcer.watch.source import KernelSource  # noqa: PLC0415
 
-    settings = _settings(places)
+    settings = settings_file.override(_settings(places), given)
     found = detections.load(settings)
     rules, host, names = RuleEngine(found.rules), Host(), Names()
     enricher = Enricher(container=host.container, identity=names.encoded, ask=host.process)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from enforcer.settings import Bounds
+from enforcer.serving.exporter import UNIX
+from enforcer.settings import TEXTS, Bounds, Texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,12 @@ class WatchSettings:
     """Events of one type a second that are passed on; more are counted only."""
     breaker: int = 200_000
     """Events of all types a second at which the circuit breaker opens: then everything is counted only."""
+    metrics: str = UNIX
+    """Where Prometheus' metrics can be had: `unix`, `none`, or an address and a port."""
+    metrics_file: str = ""
+    """A file that they are written to as well, for node_exporter's text-file collector."""
 
+    TEXTS: ClassVar[Texts] = TEXTS
     BOUNDS: ClassVar[Bounds] = {
         "poll": (0.01, 10),
         "keep_events": (100, 1_000_000),

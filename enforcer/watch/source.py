@@ -11,9 +11,10 @@ from typing import Final
 from bpf_lsm import pins, watch
 from bpf_lsm.collection import Meter
 from bpf_lsm.errors import GateError
+from bpf_lsm.fill import Fill
 from bpf_lsm.gate import PIN_DIR
 from bpf_lsm.observation import Raw, Tally, Type
-from bpf_lsm.watch import Breaker, Limit
+from bpf_lsm.watch import Breaker, Counters, Limit
 from enforcer.watch.settings import WatchSettings
 
 log = logging.getLogger("menshen.watch")
@@ -84,6 +85,18 @@ class KernelSource:
         """Sessions with lost events -> how often; and whether there are more than can be told apart."""
         meters = self._watch.counters().meters
         return self._watch.gaps(), bool(meters[Meter.MARKS_FULL])
+
+    def counters(self) -> Counters:
+        """Everything that the kernel's side counts."""
+        return self._watch.counters()
+
+    def map_fill(self) -> Mapping[str, Fill]:
+        """Entries of maps."""
+        return self._watch.map_fill()
+
+    def ring_fill(self) -> Mapping[str, Fill]:
+        """Bytes that wait in rings."""
+        return self._watch.ring_fill()
 
     def close(self) -> None:
         """Detach everything."""

@@ -37,6 +37,7 @@ ENUMS: dict[str, tuple[type[enum.IntEnum] | type[enum.IntFlag], str, set[str]]] 
     "event_kind": (layout.EventKind, "EVENT_", set()),
     "event_flag": (layout.EventFlag, "EVENT_", set()),
     "label_flag": (layout.LabelFlag, "LABEL_", set()),
+    "own_by": (layout.OwnBy, "OWN_", set()),
     "counter": (layout.Counter, "COUNT_", {"COUNT_COUNT"}),
     "right": (image.Right, "RIGHT_", {"RIGHT_COUNT"}),
     "builtin_rule": (image.Builtin, "RULE_", {"RULE_BUILTIN_COUNT"}),

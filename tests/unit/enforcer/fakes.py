@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bpf_lsm.errors import GateError
+from bpf_lsm.fill import Fill
 from bpf_lsm.layout import EVENT, TALLY, LabelFlag
 from bpf_lsm.tables import Alias
 from bpf_lsm.tasks import Label
@@ -66,6 +67,7 @@ class FakeGate:
         self.refuse = ""
         self.revoked: set[int] = set()
         self.gaps: set[int] = set()
+        self.counts = {"denied": 3, "would_deny": 0, "denials_lost": 0, "events_lost": 0, "cold": 4}
         self.rules = np.zeros(65_536, TALLY)
         self.rows = np.zeros(4_096, TALLY)
 
@@ -126,7 +128,13 @@ class FakeGate:
         return 0
 
     def counters(self) -> dict[str, int]:
-        return {"denied": 3, "would_deny": 0, "denials_lost": 0, "events_lost": 0}
+        return dict(self.counts)
+
+    def map_fill(self) -> dict[str, Fill]:
+        return {"catalogue": Fill(len(self.catalogue), 1024)}
+
+    def ring_fill(self) -> dict[str, Fill]:
+        return {"denials": Fill(0, 1 << 20), "events": Fill(16, 4 << 20)}
 
     def rule_tallies(self, count: int) -> NDArray[np.void]:
         return self.rules[:count]
@@ -134,7 +142,7 @@ class FakeGate:
     def row_tallies(self, count: int) -> NDArray[np.void]:
         return self.rows[:count]
 
-    def arm_guard(self, agent_identity: int, command_identity: int = 0) -> None:
+    def arm_guard(self, agent_identity: int, command_identity: int = 0, watch_identity: int = 0) -> None:
         self.agent, self.guarded = agent_identity, True
 
     def follow_first(self) -> bool:

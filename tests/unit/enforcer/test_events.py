@@ -93,7 +93,7 @@ def test_an_event_of_a_forgotten_generation_says_so(denying: Host) -> None:
 def test_a_record_that_is_not_understood_is_counted_and_the_reading_goes_on(denying: Host) -> None:
     denying.gate.denials.put(b"short")
     deny(denying, record())
-    assert denying.agent._readers[0].undecoded == 1
+    assert denying.agent.readers[0].undecoded == 1
     assert denying.menshen("status").exit_code == 1
 
 

@@ -204,7 +204,7 @@ def test_a_reader_that_fails_is_seen_and_goes_on(host: Host, monkeypatch: pytest
         return read(timeout)
 
     monkeypatch.setattr(host.gate.denials, "read", once)
-    _until(lambda: host.agent._readers[0].failures == 1)
+    _until(lambda: host.agent.readers[0].failures == 1)
     seen = host.agent.feed.seen
     host.gate.denials.put(record())
     _until(lambda: host.agent.feed.seen > seen)

@@ -11,7 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bpf_lsm.collection import Meter
+from bpf_lsm.fill import Fill
 from bpf_lsm.observation import OBSERVATION, Raw, Tally, Type
+from bpf_lsm.watch import Counters
 from detect.alert import Alert, Evidence, Level
 from detect.batch import Batch, Tagged
 from detect.decode import Decoder
@@ -38,6 +41,7 @@ class FakeSource:
     def __init__(self) -> None:
         self.waiting: list[Raw] = []
         self.counts: dict[Type, dict[Tally, int]] = {}
+        self.meters = dict.fromkeys(Meter, 0)
         self.lost_of: dict[int, int] = {}
         self.closed = False
         self.anew = 0
@@ -69,6 +73,15 @@ class FakeSource:
     def tallies(self) -> Mapping[Type, Mapping[Tally, int]]:
         return self.counts
 
+    def counters(self) -> Counters:
+        return Counters(self.counts, self.meters, {"on_exec": 0}, 0)
+
+    def map_fill(self) -> dict[str, Fill]:
+        return {"reads": Fill(7, 4096)}
+
+    def ring_fill(self) -> dict[str, Fill]:
+        return {"observations": Fill(0, 8 << 20), "strings": Fill(24, 4 << 20)}
+
     def gaps(self) -> tuple[Mapping[int, int], bool]:
         return self.lost_of, False
 
@@ -98,6 +111,8 @@ class ExecRule:
 
 class NoSequences:
     """None."""
+
+    live_keys = 0
 
     def feed(self, batch: Batch, tagged: Tagged) -> list[Alert]:
         return []
