@@ -59,7 +59,9 @@ def run(root: Path, **given: str) -> int:
     if not sys.flags.isolated:
         log.warning("not started in isolated mode, so the guard cannot know us: run `menshen enrol-self`")
     from bpf_lsm.errors import GateError, LoadError  # noqa: PLC0415
+    from bpf_lsm.memory import return_blocks  # noqa: PLC0415
 
+    return_blocks()
     try:
         agent = _start(places, given)
     except (EnforcerError, GateError, OSError) as error:

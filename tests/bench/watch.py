@@ -16,7 +16,12 @@ from tests.bench.results import Row, keep
 
 EVENTS: Final = 5_000_000
 """Events of the stream; EVENTS=... changes it. Bars are for this many."""
-BENCHES: Final = ("tests.bench.watch_pipeline", "tests.bench.watch_sequences", "tests.bench.watch_store")
+BENCHES: Final = (
+    "tests.bench.watch_pipeline",
+    "tests.bench.watch_sequences",
+    "tests.bench.watch_store",
+    "tests.bench.gate_memory",
+)
 AT_LEAST: Final = ("events/s",)
 """Units of which more is better; of all others less is."""
 

@@ -21,7 +21,7 @@ from bpf_lsm.bpf_object import BpfObject, Program
 from bpf_lsm.errors import GateError, KernelError, LoadError, TableFullError
 from bpf_lsm.gate import Gate, is_loaded
 from bpf_lsm.kernel_map import exists
-from bpf_lsm.layout import LabelFlag, OwnKind, kernel_device
+from bpf_lsm.layout import LabelFlag, OwnBy, OwnKind, kernel_device
 from bpf_lsm.own import Own
 from bpf_lsm.tables import Alias
 from policies.image import HEADER
@@ -477,8 +477,12 @@ def test_the_guards_table_holds_everything_that_is_ours(gate: Gate) -> None:
     label = gate.label_of(os.getpid())
     assert label is not None
     assert (label.identity, label.flags) == (77, LabelFlag.AGENT)
-    held = {struct.unpack("=II", key) for key in gate._maps["own"].items()}
-    assert held == {(int(kind), number) for kind, number in Own(gate._parts).names}
+    rows = gate._maps["own"].items()
+    held = {struct.unpack("=II", key): int.from_bytes(value, "little") for key, value in rows.items()}
+    names = Own(gate._parts).names
+    assert held.keys() == {(int(kind), number) for kind, number in names}
+    readable = {name for (kind, number), name in names.items() if held[kind, number] == OwnBy.WATCH_READS}
+    assert readable == {"labels"}
     gate.disarm_guard()
     assert not gate.guarded
 

@@ -14,8 +14,8 @@ from typing import Any
 from urllib.request import urlopen
 
 import pytest
+from prometheus_client import parser
 from prometheus_client.openmetrics import parser as openmetrics
-from prometheus_client.parser import text_string_to_metric_families
 
 from bpf_lsm.layout import Counter
 from enforcer.agent import metrics as agent_metrics
@@ -52,7 +52,7 @@ def samples(text: str) -> dict[tuple[str, tuple[str, ...]], float]:
     """By name and values of labels in the order of their names, as the library reads it."""
     return {
         (sample.name, tuple(sample.labels.values())): sample.value
-        for family in text_string_to_metric_families(text)
+        for family in parser.text_string_to_metric_families(text)
         for sample in family.samples
     }
 
@@ -150,7 +150,8 @@ def test_it_can_be_had_as_openmetrics_too(start: Start) -> None:
     host = start()
     head, body = get(host.places.metrics_socket, accept="application/openmetrics-text; version=1.0.0")
     assert "application/openmetrics-text" in head
-    families = {family.name: family for family in openmetrics.text_string_to_metric_families(body)}
+    parsed: Any = openmetrics.text_string_to_metric_families  # without types
+    families = {family.name: family for family in parsed(body)}
     assert families["menshen_agent_process_cpu_seconds"].unit == "seconds"
     assert families["menshen_agent_denials"].type == "counter"
 
