@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,11 +14,12 @@ import click
 
 from enforcer.errors import EnforcerError
 from enforcer.escape import escape
-from enforcer.history.store import open_history, store_option, tell_skipped
+from enforcer.history.store import open_history, store_option
 from enforcer.places import Places
 from identity.errors import IdentityError
 
 if TYPE_CHECKING:
+    from detect.alert import Alert
     from detect.sequences.measure import Measured
     from identity.certificate import Figures
     from policies.sequence import Sequence
@@ -40,6 +43,8 @@ _PATHS = click.Path(path_type=Path, exists=True)
 @click.option("--passphrase-file", type=_FILE, help="The key's passphrase is the first line of this file.")
 @click.option("--hours", type=click.FloatRange(0, min_open=True), default=WEEK, show_default=True,
               help="So many hours of history at least.")  # fmt: skip
+@click.option("--benign", multiple=True, metavar="NAME",
+              help="Alerts of this rule or sequence are known to be benign; repeatable.")  # fmt: skip
 @click.option("--valid", default="365d", show_default=True, help="How long the certificate holds.")
 @click.option("--output", type=_FILE, help="Write the certificate here, not to /etc/menshen/certificates.")
 @click.option("--revoke", is_flag=True, help="Take the certificate back: it blocked what it should not have.")
@@ -56,29 +61,31 @@ def certify(
     key: Path | None,
     passphrase_file: Path | None,
     hours: float,
+    benign: tuple[str, ...],
     valid: str,
     output: Path | None,
     revoke: bool,
     reason: str | None,
     output_format: str,
 ) -> None:
-    """Replay SEQUENCE over the recorded history, which is taken to be benign.
+    """Replay SEQUENCE over the recorded history of a host that nobody attacked meanwhile.
 
-    Refused if it comes true there, by its tags or as the kernel would follow it, or if the history is too
-    short or has holes. With --revoke: it goes back to alert at once.
+    Refused if it comes true there, by its tags or as the kernel would follow it; if the history is too short
+    or has holes; or if something else in it gives an alert of level high or above, which is no benign history
+    unless --benign says so. With --revoke: it goes back to alert at once.
     """
     try:
         if revoke:
             _revoke(sequence, reason, socket)
             return
         found = _find(sequence, paths)
-        measured = _measure(found, rules, store)
-        refusals = _refusals(found, measured, hours)
-        _show(found, measured, refusals, output_format)
+        replayed = _replay(found, rules, store)
+        refusals = _refusals(found, replayed, hours, benign)
+        _show(found, replayed, refusals, output_format)
         if refusals:
             raise SystemExit(1)
         if key is not None:
-            _sign(found, measured, key=key, passphrase=passphrase_file, valid=valid, output=output)
+            _sign(found, replayed.measured, key=key, passphrase=passphrase_file, valid=valid, output=output)
     except IdentityError as error:
         raise click.ClickException(escape(str(error))) from None
 
@@ -102,10 +109,24 @@ def _find(name: str, paths: tuple[Path, ...]) -> Sequence:
     return found[name]
 
 
-def _measure(sequence: Sequence, rules: tuple[Path, ...], store: Path | None) -> Measured:
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What the sequence did in the history, and what else there was."""
+
+    measured: Measured
+    alerts: Mapping[str, int]
+    """Of level high and above, by the rule or the other sequence."""
+    unread: tuple[str, ...] = ()
+    """Parts of the history that could not be read."""
+
+
+def _replay(sequence: Sequence, rules: tuple[Path, ...], store: Path | None) -> Replayed:
+    from detect.alert import Level  # noqa: PLC0415
     from detect.rules.engine import RuleEngine  # noqa: PLC0415
     from detect.rules.library import RULES  # noqa: PLC0415
     from detect.rules.parse import load  # noqa: PLC0415
+    from detect.sequences import SequenceEngine  # noqa: PLC0415
+    from detect.sequences.library import shipped  # noqa: PLC0415
     from detect.sequences.measure import measure  # noqa: PLC0415
     from policies.errors import PolicyErrors  # noqa: PLC0415
     from policies.sequence import unknown_tags  # noqa: PLC0415
@@ -114,20 +135,27 @@ def _measure(sequence: Sequence, rules: tuple[Path, ...], store: Path | None) ->
     if errors := list(unknown_tags([sequence], engine.tags)):
         raise click.ClickException(escape(PolicyErrors.of(errors).render()))
     history = open_history(store)
+    others = SequenceEngine([each for each in shipped() if each.name != sequence.name], engine.tags)
+    alerts: Counter[str] = Counter()
+
+    def note(found: Iterable[Alert]) -> None:
+        alerts.update(each.name for each in found if each.level >= Level.HIGH)
 
     def tagged() -> Iterator[tuple[str, Any, Any]]:
         for boot, batch in history.replay():
-            yield boot, batch, engine.match(batch)
+            found = engine.match(batch)
+            note((*engine.alerts(batch, found), *others.feed(batch, found)))
+            yield boot, batch, found
 
     measured = measure(sequence, tagged(), engine.tags)
-    tell_skipped(history)
-    return measured
+    note(others.drain())
+    return Replayed(measured, alerts, tuple(history.skipped))
 
 
-def _refusals(sequence: Sequence, measured: Measured, hours: float) -> list[str]:
+def _refusals(sequence: Sequence, replayed: Replayed, hours: float, benign: tuple[str, ...]) -> list[str]:
     from detect.sequences.measure import HOUR  # noqa: PLC0415
 
-    found = []
+    measured, found = replayed.measured, []
     if unable := [step.name for step in sequence.steps if step.kernel is None]:
         found.append(f"the kernel could not follow it: no kernel form in {', '.join(unable)}")
     if measured.found:
@@ -138,19 +166,31 @@ def _refusals(sequence: Sequence, measured: Measured, hours: float) -> list[str]
         )
     if measured.lost > measured.events * MOST_LOST:
         found.append(f"{measured.lost} events of the history were lost, more than one in a thousand")
+    if grave := {name: count for name, count in replayed.alerts.items() if name not in benign}:
+        named = ", ".join(f"{escape(name)} {count}" for name, count in sorted(grave.items()))
+        found.append(
+            f"the history is not benign by itself, it has alerts of level high or above: {named} "
+            "(--benign NAME for those that are known to be)"
+        )
+    if replayed.unread:
+        found.append(
+            f"not all of the history can be read: {escape('; '.join(dict.fromkeys(replayed.unread)))}"
+        )
     return found
 
 
-def _show(sequence: Sequence, measured: Measured, refusals: list[str], output_format: str) -> None:
+def _show(sequence: Sequence, replayed: Replayed, refusals: list[str], output_format: str) -> None:
     from dataclasses import asdict  # noqa: PLC0415
 
     from detect.sequences.measure import HOUR  # noqa: PLC0415
     from identity.display import pairs  # noqa: PLC0415
 
+    measured = replayed.measured
     figures = _figures(measured)
     if output_format == "json":
         said = {"sequence": sequence.name, "digest": sequence.digest.hex(), **asdict(figures)}
         bounds = {"per_host_hour": measured.bound(measured.host_time)}
+        said["alerts"] = dict(replayed.alerts)
         bounds["per_session_hour"] = measured.bound(measured.session_time)
         click.echo(json.dumps({**said, **bounds, "certifiable": not refusals, "refused": refusals}))
         return
@@ -162,6 +202,7 @@ def _show(sequence: Sequence, measured: Measured, refusals: list[str], output_fo
             ("host-hours", f"{host:.1f}"),
             ("session-hours", f"{sessions:.1f} in {measured.sessions} sessions"),
             ("matches", f"{len(measured.matches)} by tags, {len(measured.blocks)} as the kernel follows it"),
+            ("other alerts", f"{sum(replayed.alerts.values())} of level high or above"),
             ("95 % bound", f"{_rate(measured.bound(measured.host_time))} a host-hour, "
                            f"{_rate(measured.bound(measured.session_time))} a session-hour"),
         ]

@@ -9,8 +9,15 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from detect.decode import Decoder
+from detect.enrich import Enricher
+from detect.rules.engine import RuleEngine
+from detect.rules.library import RULES
+from detect.rules.parse import load
 from detect.sequences.library import shipped
 from detect.sequences.measure import HOUR, Measured
+from detect.store.settings import StoreSettings
+from detect.store.store import Store
 from enforcer import certificates
 from enforcer.agent.language import Language
 from enforcer.cli import main
@@ -19,6 +26,7 @@ from enforcer.errors import EnforcerError
 from identity import keys
 from identity.certificate import Certificate, Figures, seal
 from policies import parse_text
+from tests.bench.stream import stream
 from tests.unit.policies.test_sequence import BLOCKING
 
 KEY = keys.generate(keys.Algorithm.ED25519)
@@ -122,7 +130,11 @@ class Fake:
             events=10**6, boots=3, host_time=200 * HOUR, session_time=900 * HOUR, sessions=8
         )
         self.measured.history = "cd" * 32
-        monkeypatch.setattr(command, "_measure", lambda *_: self.measured)
+        self.alerts: dict[str, int] = {}
+        self.unread: tuple[str, ...] = ()
+        monkeypatch.setattr(
+            command, "_replay", lambda *_: command.Replayed(self.measured, self.alerts, self.unread)
+        )
         self.key = tmp_path / "key"
         keys.save_pair(KEY, self.key)
         self.output = tmp_path / "made.certificate"
@@ -164,6 +176,47 @@ def test_anything_else_is_refused_and_nothing_is_signed(
     assert status == 1
     assert why in said
     assert not fake.output.exists()
+
+
+def test_a_history_with_other_alerts_is_benign_only_where_somebody_says_so(fake: Fake) -> None:
+    fake.alerts = {"web-shell": 2, "backup-reads-keys": 7}
+    status, said = fake.run()
+    assert status == 1
+    assert "backup-reads-keys 7, web-shell 2" in said
+    status, said = fake.run("--benign", "backup-reads-keys")
+    assert status == 1
+    assert "above: web-shell 2 (" in said
+    assert not fake.output.exists()
+    assert fake.run("--benign", "backup-reads-keys", "--benign", "web-shell")[0] == 0
+    assert fake.output.exists()
+
+
+def test_a_history_that_cannot_all_be_read_is_refused(fake: Fake) -> None:
+    fake.unread = ("segment 7 (100 events) cannot be read: a hole",)
+    status, said = fake.run()
+    assert status == 1
+    assert "segment 7 (100 events)" in said
+    assert not fake.output.exists()
+
+
+def test_over_a_real_store_its_alerts_are_found_anew(tmp_path: Path) -> None:
+    engine = RuleEngine(load([RULES]))
+    decoder, enricher = Decoder(), Enricher()
+    with Store(StoreSettings(tmp_path / "events"), tags=engine.tags) as store:
+        for raw in stream(20_000, 1):
+            batch = enricher.enrich(decoder.decode(raw))
+            store.append(batch, engine.match(batch))
+    arguments = ["certify", "download-run-scan", "--store", str(tmp_path / "events"), "--hours", "0.0001"]
+    first = CliRunner().invoke(main, [*arguments, "-o", "json"])
+    said = json.loads(first.output.splitlines()[0])
+    assert said["events"] == 20_000
+    assert said["alerts"]
+    assert not said["certifiable"]
+    benign = [word for name in said["alerts"] for word in ("--benign", name)]
+    second = CliRunner().invoke(main, [*arguments, *benign, "-o", "json"])
+    assert json.loads(second.output.splitlines()[0])["refused"] == [
+        each for each in said["refused"] if "not benign" not in each
+    ]
 
 
 def test_what_the_kernel_could_not_follow_is_not_certified(fake: Fake) -> None:
