@@ -96,7 +96,8 @@ static __always_inline bool in_unit(struct task_struct *task, enum unit unit)
 	bpf_probe_read_kernel_str(text, sizeof(text), name);
 	if (unit == UNIT_AGENT)
 		return words[0] == *(__u64 *)"menshen." && words[1] == *(__u64 *)"service";
-	return words[0] == *(__u64 *)"menshen-" && words[1] == *(__u64 *)"watch.se" && words[2] == *(__u64 *)"rvice\0\0";
+	return words[0] == *(__u64 *)"menshen-" && words[1] == *(__u64 *)"watch.se" &&
+	       words[2] == *(__u64 *)"rvice\0\0";
 }
 
 SEC("lsm/bprm_check_security")
@@ -109,7 +110,8 @@ int BPF_PROG(guard_exec, struct linux_binprm *bprm)
 	/* exec.bpf.c has just decided what the task will be. */
 	if (!is_armed(switches) || !label || !label->pending || label->flags & LABEL_SELF)
 		return 0;
-	if (label->pending != switches->agent && label->pending != switches->command && label->pending != switches->watch)
+	if (label->pending != switches->agent && label->pending != switches->command &&
+	    label->pending != switches->watch)
 		return 0;
 	bpf_bprm_opts_set(bprm, BPRM_SECUREEXEC);
 	if (label->pending != switches->agent)
