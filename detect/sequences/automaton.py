@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, Final, Protocol
 
 from policies.sequence import Captured, Key
@@ -88,6 +89,8 @@ class Interest:
     """By step: what must not happen before it, and may be this event."""
     begins: bool
     """It can be the first step."""
+    waits: int
+    """Who waits for one of the steps, or for what comes after an absence, waits for it; bits of `Waiting`."""
 
 
 def build(document: Document) -> Automaton:
@@ -128,15 +131,21 @@ def _watch(written: Written, captures: Mapping[str, int]) -> Watch:
     return Watch(written.name, frozenset(written.tags), tuple(where))
 
 
+def firsts(automata: Sequence[Automaton]) -> list[int]:
+    """Of each automaton the bit that stands for waiting for its first step; the next ones follow it."""
+    return [0, *accumulate(len(automaton.steps) for automaton in automata)][:-1]
+
+
 def interests(automata: Sequence[Automaton], tags: Iterable[str]) -> tuple[Interest, ...]:
     """What the sequences do with an event that carries these tags."""
     carried = frozenset(tags)
     found = []
-    for number, automaton in enumerate(automata):
+    for number, (automaton, first) in enumerate(zip(automata, firsts(automata), strict=True)):
         steps = sum(bool(carried & step.watch.tags) << at for at, step in enumerate(automaton.steps))
         guards = tuple(
             tuple(guard for guard in step.guards if carried & guard.tags) for step in automaton.steps
         )
         if steps or any(guards):
-            found.append(Interest(number, steps, guards, bool(steps & 1)))
+            waits = steps | sum(bool(each) << at for at, each in enumerate(guards))
+            found.append(Interest(number, steps, guards, bool(steps & 1), waits << first))
     return tuple(found)

@@ -1,7 +1,7 @@
 """First steps, once for all sequences that begin alike.
 
 Most events that any sequence cares for are first steps, and most first steps lead nowhere. So when one is
-seen only its last time is noted by key; a run is made of it when the second step comes.
+seen only the last is noted by key; a run is made of it when the second step comes.
 """
 
 from __future__ import annotations
@@ -9,12 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from detect.sequences.automaton import Automaton, Watch
-from detect.sequences.events import Kept
+from detect.sequences.automaton import Automaton, Watch, firsts
 from policies.sequence import Key
-
-Begun = tuple[int, int, Kept]
-"""When, as the how manieth event, and the event."""
 
 
 @dataclass(slots=True)
@@ -25,12 +21,10 @@ class Begin:
     watch: Watch
     within: int
     """The longest that one of them may take."""
-    sequences: int = 0
-    """Their numbers, as bits."""
-    live: dict[int, int] = field(default_factory=dict)
-    """Of all sequences with its kind of key: see `SequenceEngine`."""
-    last: dict[int, Begun] = field(default_factory=dict)
-    """By key, the longest untouched first."""
+    waits: int = 0
+    """The bits of their second steps (`Interest.waits`)."""
+    last: dict[int, int] = field(default_factory=dict)
+    """By key, the serial number of the last such event; the longest untouched first."""
 
 
 def shared(automata: Sequence[Automaton]) -> tuple[list[Begin], list[Begin | None]]:
@@ -40,7 +34,7 @@ def shared(automata: Sequence[Automaton]) -> tuple[list[Begin], list[Begin | Non
     """
     found: dict[tuple[object, ...], Begin] = {}
     of_each: list[Begin | None] = []
-    for number, automaton in enumerate(automata):
+    for automaton, bit in zip(automata, firsts(automata), strict=True):
         first, second = automaton.steps[:2]
         if first.count > 1 or first.capture or second.guards:
             of_each.append(None)
@@ -48,6 +42,6 @@ def shared(automata: Sequence[Automaton]) -> tuple[list[Begin], list[Begin | Non
         alike = (automaton.key, first.watch.tags, first.watch.where)
         begin = found.setdefault(alike, Begin(automaton.key, first.watch, 0))
         begin.within = max(begin.within, automaton.within)
-        begin.sequences |= 1 << number
+        begin.waits |= 2 << bit
         of_each.append(begin)
     return list(found.values()), of_each

@@ -6,128 +6,36 @@ Whole batches are only sifted: what no sequence can begin with or waits for is n
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import islice
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bpf_lsm.observation import Type
-from detect.alert import Alert, Evidence, Level
+from detect.alert import Alert
 from detect.batch import Batch, Tagged
-from detect.sequences.automaton import Automaton, Interest, build
-from detect.sequences.begins import Begin, shared
+from detect.sequences.automaton import Interest, build
+from detect.sequences.bounds import Counters, Limits
+from detect.sequences.denials import Denials
 from detect.sequences.events import Events, file_key, file_keys
+from detect.sequences.finding import Finding
+from detect.sequences.gaps import Gaps
 from detect.sequences.lineage import Lineage
 from detect.sequences.order import Order, Ordered, Part
+from detect.sequences.partial import Partial, State
 from detect.sequences.runs import Link, Run, advance
 from detect.sequences.tagsets import TagSets
+from detect.sequences.waiting import Waiting
 from policies.collector import paused
 from policies.sequence import Key
 from policies.sequence import Sequence as Document
 
-SWEEP: Final = 10 * 10**9
+SWEEP: Final = 60 * 10**9
 """Nanoseconds of event time between two searches for what has expired."""
 
 _GAP: Final = -1
 _DENIED: Final = -2
 """What an event is to the engine beside a set of tags."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Bounds of the engine's memory; `slack` is how far out of order events may be, in nanoseconds."""
-
-    slack: int = 50 * 10**6
-    keys: int = 1 << 16
-    """Sequences times keys that have a partial match."""
-    runs: int = 32
-    """Partial matches of one sequence for one key, and as many again as its steps count to."""
-    processes: int = 1 << 15
-    sessions: int = 1 << 12
-    """Sessions whose gaps are remembered."""
-
-
-@dataclass(slots=True)
-class Counters:
-    """What the engine did, and what it had to let go."""
-
-    events: int = 0
-    looked_at: int = 0
-    alerts: int = 0
-    gaps: int = 0
-    without_key: int = 0
-    """Events that could have begun a sequence but for their session, process or file not being known."""
-    expired: int = 0
-    keys_evicted: int = 0
-    runs_evicted: int = 0
-    repeated_denials: int = 0
-
-
-@dataclass(slots=True)
-class State:
-    """One sequence and its partial matches by key, the longest untouched first."""
-
-    number: int
-    automaton: Automaton
-    joined: Key
-    begin: Begin | None
-    """Where its first step is noted, if it is shared; then `runs` have got further."""
-    runs: dict[int, list[Run]] = field(default_factory=dict)
-    live: dict[int, int] = field(default_factory=dict)
-    """Of all sequences with its kind of key: see `SequenceEngine`."""
-    told: dict[int, int] = field(default_factory=dict)
-    """By key: as the how manieth event it came true; what began before then is over."""
-
-    def waits(self, key: int, interest: Interest) -> bool:
-        """Whether an event that this concerns can matter for a key."""
-        if key in self.runs:
-            return True
-        return self.begin is not None and bool(interest.steps & 2) and key in self.begin.last
-
-    def begun(self, key: int, serial: int, now: int) -> Run | None:
-        """A run of the first step that was noted, unless it was made already or is over."""
-        if self.begin is None or (noted := self.begin.last.get(key)) is None:
-            return None
-        start, number, kept = noted
-        if number >= serial or number <= self.told.get(key, -1) or now - start > self.automaton.within:
-            return None
-        if any(run.at == 1 and run.start == start for run in self.runs.get(key, ())):
-            return None
-        return Run(1, start, start, (), Link(None, 0, kept))
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """A sequence that came true; what it rests on is filled in when the batch is done."""
-
-    automaton: Automaton
-    chain: Link
-    session: int
-    blocked: bool
-    incomplete: bool
-
-    def alert(self) -> Alert:
-        """As it is told."""
-        document = self.automaton.document
-        chain = [
-            Evidence(self.automaton.steps[link.step].watch.name, link.event.shown())
-            for link in reversed(list(self.chain))
-        ]
-        return Alert(
-            time=chain[-1].event["time"],
-            source="sequence",
-            name=document.name,
-            title=document.title,
-            level=Level[document.level.upper()],
-            session=self.session,
-            place=f"{document.place.path}:{document.place.line}",
-            chain=tuple(chain),
-            blocked=self.blocked,
-            incomplete=self.incomplete,
-            tags=document.tags,
-        )
 
 
 class SequenceEngine:
@@ -141,34 +49,17 @@ class SequenceEngine:
     ) -> None:
         self.limits = limits or Limits()
         self.counters = Counters()
-        self._automata = [build(each) for each in sequences]
-        self._begins, begins = shared(self._automata)
-        self._live_of: dict[str, dict[int, int]] = {key.value: {} for key in Key}
-        """By kind of key and key: sequences that have something of it, as bits; some more until swept."""
-        self._states = [
-            State(number, automaton, automaton.key, begin)
-            for number, (automaton, begin) in enumerate(zip(self._automata, begins, strict=True))
-        ]
+        automata = [build(each) for each in sequences]
+        self._keys = {automaton.key for automaton in automata}
         self._order = Order(self.limits.slack)
         self._lineage = Lineage(self.limits.processes)
-        self._keys = {state.joined for state in self._states}
-        self._tags = TagSets(tags, self._automata, self._begins, begins)
-        for state in self._states:
-            state.live = self._live_of[state.joined.value]
-        for begin in self._begins:
-            begin.live = self._live_of[begin.joined.value]
-        self._of_trees, self._of_files = (
-            sum(1 << state.number for state in self._states if state.joined is key)
-            for key in (Key.TREE, Key.FILE)
-        )
+        self._waiting = Waiting(self._lineage)
+        self._partial = Partial(automata, self._waiting, self.limits, self.counters)
+        self._tags = TagSets(tags, self._partial.states, self._partial.begins)
+        self._gaps = Gaps(self.limits.sessions)
+        self._denials = Denials(self.limits.sessions)
         self._serial = 0
-        self._live = 0
-        self._lost: int | None = None
-        self._gap = -1
-        self._gaps: dict[int, int] = {}
         self._swept = 0
-        self._denials: dict[int, int] = {}
-        self._denied: dict[tuple[int, int], int] = {}
 
     @property
     def late(self) -> int:
@@ -178,21 +69,16 @@ class SequenceEngine:
     @property
     def live_keys(self) -> int:
         """Sequences times keys that have a partial match."""
-        return self._live
+        return self._partial.live
 
     def blocks(self, rules: Mapping[int, str]) -> None:
         """Rules of the policy image in force that are sequences: a denial by one is its last step."""
-        names = {state.automaton.document.name: number for number, state in enumerate(self._states)}
-        self._denials = {rule: names[name] for rule, name in rules.items() if name in names}
+        self._denials.rules(rules, [state.automaton.document.name for state in self._partial.states])
 
     def gap(self, session: int) -> None:
         """Events of a session were lost: what it has begun is incomplete from here on."""
         self.counters.gaps += 1
-        self._gaps.pop(session, None)
-        self._gaps[session] = self._order.youngest
-        if len(self._gaps) > self.limits.sessions:
-            oldest = next(iter(self._gaps))
-            self._gap = max(self._gap, self._gaps.pop(oldest))
+        self._gaps.of_session(session, self._order.youngest)
 
     def feed(self, batch: Batch, tagged: Tagged) -> list[Alert]:
         """Take a batch in; alerts of what is certain by now, in the order of their time."""
@@ -212,128 +98,89 @@ class SequenceEngine:
     ) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
         """The places of the events that matter, and what each is to the engine, in the order of arrival."""
         places, what = self._tags.sets_of(tagged)
-        parts = [(places, what)]
-        gaps = self._new_gaps(np.ascontiguousarray(batch["lost"]))
-        if len(gaps):
-            parts.insert(0, (gaps, np.full(len(gaps), _GAP)))
-        if Key.TREE in self._keys or Key.FILE in self._keys:
-            kinds = np.ascontiguousarray(batch["type"])
-            # Whoever has descendants forks, and a leaf matters only if it is tagged.
-            for where in (np.flatnonzero(kinds == Type.FORK), places):
-                self._lineage.learn(batch["process"][where].tolist(), batch["parent"][where].tolist())
-            if Key.FILE in self._keys:
-                where = np.flatnonzero(kinds == Type.EXEC)
-                files = file_keys(batch["inode"][where], batch["device"][where])
-                self._lineage.executed(
-                    batch["process"][where].tolist(), files.tolist(), times[where].tolist()
-                )
-        if self._denials:
-            denials = np.flatnonzero(batch["type"] == Type.DENIAL)
-            denials = denials[np.isin(batch["rule"][denials], list(self._denials))]
-            parts.append((denials, np.full(len(denials), _DENIED)))
-        if len(parts) == 1:
+        gaps = self._gaps.found(np.ascontiguousarray(batch["lost"]))
+        denials = self._denials.found(batch)
+        if not self._keys.isdisjoint((Key.TREE, Key.FILE)):
+            self._learn(batch, places, times)
+        if not len(gaps) and not len(denials):
             return places, what
-        every = np.concatenate([part[0] for part in parts])
+        every = np.concatenate([gaps, places, denials])
+        kinds = [np.full(len(gaps), _GAP), what, np.full(len(denials), _DENIED)]
         order = np.argsort(every, kind="stable")
-        return every[order], np.concatenate([part[1] for part in parts])[order]
+        return every[order], np.concatenate(kinds)[order]
 
-    def _new_gaps(self, lost: NDArray[np.uint32]) -> NDArray[np.intp]:
-        """Where more was lost than ever before. Events of another source than the kernel have 0 there."""
-        if self._lost is None:
-            self._lost = int(lost[0])
-        if int(lost[0]) == self._lost == int(lost.max()) == int(lost.min()):
-            return np.empty(0, np.intp)
-        more = (lost - np.uint32(self._lost)).astype(np.int32)
-        most = np.maximum.accumulate(np.append(np.int32(0), more))
-        self._lost = (self._lost + int(most[-1])) % (1 << 32)
-        return np.flatnonzero(more > most[:-1])
-
-    def _awaited(self, sequences: int, events: Events, now: int) -> int:
-        """Which of these sequences, by tree or file, wait for something of the event's process; as bits."""
-        found = 0
-        ancestors = self._lineage.ancestors(events["process"])
-        if sequences & self._of_trees:
-            trees = self._live_of["tree"]
-            if not trees.keys().isdisjoint(ancestors):
-                for each in ancestors:
-                    found |= trees.get(each, 0)
-        if sequences & self._of_files:
-            files = self._live_of["file"]
-            mine = (file_key(events), *self._lineage.files(ancestors, now))
-            if not files.keys().isdisjoint(mine):
-                for each in mine:
-                    found |= files.get(each, 0)
-        return found & sequences
+    def _learn(self, batch: Batch, tagged: NDArray[np.intp], times: NDArray[np.int64]) -> None:
+        """Who descends from whom, and runs what. Whoever has descendants forks; a leaf matters if tagged."""
+        kinds = np.ascontiguousarray(batch["type"])
+        for where in (np.flatnonzero(kinds == Type.FORK), tagged):
+            self._lineage.learn(batch["process"][where].tolist(), batch["parent"][where].tolist())
+        if Key.FILE in self._keys:
+            where = np.flatnonzero(kinds == Type.EXEC)
+            files = file_keys(batch["inode"][where], batch["device"][where])
+            self._lineage.executed(batch["process"][where].tolist(), files.tolist(), times[where].tolist())
 
     def _process(self, ordered: Ordered) -> list[Alert]:
         with paused():
             alerts = self._look_at(ordered) if len(ordered.time) else []
             if self._order.youngest - self._swept > SWEEP:
-                self._sweep(self._order.youngest - self.limits.slack)
+                self._swept = self._order.youngest
+                self._partial.sweep(self._swept - self.limits.slack)
         return alerts
 
     def _look_at(self, ordered: Ordered) -> list[Alert]:
         found: list[Finding] = []
-        events = Events(ordered)
-        sets, states = self._tags.sets, self._states
-        keys = {"session": events.column("session")}
-        if Key.TREE in self._keys:
-            keys["tree"] = events.column("process")
-        if Key.FILE in self._keys:
-            keys["file"] = file_keys(ordered.column("inode"), ordered.column("device")).tolist()
-        sessions, sessions_live = keys["session"], self._live_of["session"]
-        processes, files = keys.get("tree", sessions), keys.get("file", sessions)
-        for at, (now, what) in enumerate(zip(ordered.time.tolist(), ordered.what.tolist(), strict=True)):
+        noted: list[int] = []
+        events = Events(ordered, self._serial)
+        keys = self._own_keys(ordered, events)
+        sessions, trees, files = (keys[key] for key in (Key.SESSION, Key.TREE, Key.FILE))
+        sets, around, note = self._tags.sets, self._waiting.around, self._partial.note
+        waited = self._waiting.of[Key.SESSION].get
+        for at, (now, what) in enumerate(zip(events.time, ordered.what.tolist(), strict=True)):
             events.at = at
             if what >= 0:
-                self._serial += 1
                 concerned = sets[what]
-                if concerned.others:
-                    live = sessions_live.get(sessions[at], 0) & concerned.session
-                    if concerned.further:
-                        live |= self._awaited(concerned.further, events, now)
-                    # Most events end here: nobody waits for them.
-                    if live or concerned.always:
-                        for interest in concerned.others:
-                            if live >> interest.sequence & 1 or interest.begins:
-                                self._follow(states[interest.sequence], interest, events, now, found)
+                live = waited(sessions[at], 0) & concerned.sessions
+                if concerned.trees or concerned.files:
+                    live |= around(trees[at], files[at], concerned.trees, concerned.files)
+                # Most events end here: nobody waits for them.
+                if live or concerned.always:
+                    for interest in concerned.others:
+                        if live & interest.waits or interest.begins:
+                            self._follow(interest, events, now, found)
                 for begin in concerned.begins:
-                    key = sessions[at]
-                    if begin.joined is Key.TREE:
-                        key = processes[at]
-                    elif begin.joined is Key.FILE:
-                        key = files[at]
-                    self._note(begin, key, events, now)
+                    key = keys[begin.joined][at]
+                    if not key:
+                        self.counters.without_key += 1
+                    elif not begin.watch.where or begin.watch.holds(events, ()):
+                        note(begin, key, events.first + at)
+                        noted.append(at)
             elif what == _GAP:
-                self._gap = now
+                self._gaps.of_all(now)
                 self.counters.gaps += 1
             else:
                 self._deny(events, now, found)
+        self._partial.shelve(events, list(dict.fromkeys(noted)))
+        self._serial += len(ordered.time)
         events.fill()
         self.counters.alerts += len(found)
         return [finding.alert() for finding in found]
 
-    def _note(self, begin: Begin, key: int, events: Events, now: int) -> None:
-        """The first step of some sequences."""
-        if not key:
-            self.counters.without_key += 1
-            return
-        if begin.watch.where and not begin.watch.holds(events, ()):
-            return
-        if begin.last.pop(key, None) is None:
-            self._live += 1
-        begin.last[key] = (now, self._serial, events.keep())
-        begin.live[key] = begin.live.get(key, 0) | begin.sequences
-        if self._live > self.limits.keys:
-            self._evict()
+    def _own_keys(self, ordered: Ordered, events: Events) -> dict[Key, list[int]]:
+        """By kind of key, the one that each event may begin a sequence for; zeros where nobody asks."""
+        keys = {key: [0] * len(ordered.time) for key in Key} | {Key.SESSION: events.column("session")}
+        if not self._keys.isdisjoint((Key.TREE, Key.FILE)):
+            keys[Key.TREE] = events.column("process")
+        if Key.FILE in self._keys:
+            keys[Key.FILE] = file_keys(ordered.column("inode"), ordered.column("device")).tolist()
+        return keys
 
-    def _follow(
-        self, state: State, interest: Interest, events: Events, now: int, found: list[Finding]
-    ) -> None:
+    def _follow(self, interest: Interest, events: Events, now: int, found: list[Finding]) -> None:
         """One event for one sequence: for each key that it may belong to, the one that it may begin first."""
+        state = self._partial.states[interest.sequence]
+        waiting = self._waiting.of[state.automaton.key]
         begins, told = interest.begins, False
-        for key in self._keys_of(state.joined, events, now):
-            if begins or (state.live.get(key, 0) >> state.number & 1 and state.waits(key, interest)):
+        for key in self._keys_of(state.automaton.key, events, now):
+            if begins or waiting.get(key, 0) & interest.waits:
                 if key:
                     self.counters.looked_at += 1
                     whole = self._advance(state, key, interest, events, now=now, begins=begins)
@@ -350,15 +197,15 @@ class SequenceEngine:
         """One event for one key of a sequence; the run that is whole with it."""
         runs = state.runs.get(key)
         mine = [] if runs is None else runs
-        begun = state.begun(key, self._serial, now) if interest.steps & 2 else None
+        begun = self._partial.begun(state, key, events, now) if interest.steps & 2 else None
         if begun is not None:
             mine.append(begun)
         whole = advance(state.automaton, mine, interest, events, now=now, begins=begins)
         if begun is not None and begun.count == 0 and begun in mine:
             mine.remove(begun)  # it is still noted
         if whole is not None:
-            state.told[key] = self._serial
-        self._keep(state, key, mine, fresh=runs is None)
+            state.told[key] = events.serial
+        self._partial.keep(state, key, mine, fresh=runs is None)
         return whole
 
     def _keys_of(self, joined: Key, events: Events, now: int) -> Iterable[int]:
@@ -369,48 +216,14 @@ class SequenceEngine:
             return ancestors
         return dict.fromkeys((file_key(events), *self._lineage.files(ancestors, now)))
 
-    def _keep(self, state: State, key: int, runs: list[Run], *, fresh: bool) -> None:
-        """Note what an event left of the runs of a key, within the bounds."""
-        if not runs:
-            if not fresh:
-                del state.runs[key]
-                self._live -= 1
-            return
-        while len(runs) > self.limits.runs and len(runs) > self.limits.runs + state.automaton.counted:
-            runs.remove(min(runs, key=lambda run: (run.at, run.count, run.since)))
-            self.counters.runs_evicted += 1
-        if not fresh:
-            del state.runs[key]  # to be put last: the first is the longest untouched
-        else:
-            self._live += 1
-        state.runs[key] = runs
-        state.live[key] = state.live.get(key, 0) | 1 << state.number
-        if self._live > self.limits.keys:
-            self._evict()
-
-    def _evict(self) -> None:
-        """Let go of what is longest untouched where there is most."""
-        tables: list[dict[int, Any]] = [state.runs for state in self._states]
-        fullest = max((*tables, *(begin.last for begin in self._begins)), key=len)
-        oldest = list(islice(fullest, max(1, min(len(fullest) // 4, self.limits.keys // 64))))
-        for key in oldest:
-            del fullest[key]
-        self._live -= len(oldest)
-        self.counters.keys_evicted += len(oldest)
-
     def _deny(self, events: Events, now: int, found: list[Finding]) -> None:
         """The kernel denied the last step: the alert has the chain as far as the stream has shown it."""
-        number = self._denials[events["rule"]]
-        state, session = self._states[number], events["session"]
-        automaton = state.automaton
-        last = self._denied.pop((number, session), None)
-        self._denied[number, session] = now
-        if len(self._denied) > self.limits.sessions:
-            del self._denied[next(iter(self._denied))]
-        if last is not None and now - last <= automaton.within:
+        state = self._partial.states[self._denials.sequences[events["rule"]]]
+        automaton, session = state.automaton, events["session"]
+        if self._denials.repeated(state.number, session, now, automaton.within):
             self.counters.repeated_denials += 1
             return
-        begun = state.begun(session, self._serial + 1, now)
+        begun = self._partial.begun(state, session, events, now)
         runs = [*state.runs.get(session, ()), *([begun] if begun else ())]
         runs = [run for run in runs if not run.expired(automaton, now)]
         chain = max(runs, key=lambda run: (run.at, run.since)).chain if runs else None
@@ -420,39 +233,5 @@ class SequenceEngine:
 
     def _finding(self, state: State, run: Run, session: int, *, blocked: bool = False) -> Finding:
         assert run.chain is not None
-        gap = max(self._gap, self._gaps.get(session, -1))
-        return Finding(state.automaton, run.chain, session, blocked, gap >= run.start)
-
-    def _sweep(self, now: int) -> None:
-        """Let go of what cannot come true any more, now that everything before `now` was looked at."""
-        self._swept = self._order.youngest
-        for state in self._states:
-            automaton = state.automaton
-            over = [
-                key for key, runs in state.runs.items() if all(run.expired(automaton, now) for run in runs)
-            ]
-            for key in over:
-                del state.runs[key]
-            self._let_go(len(over))
-            if len(state.told) > self.limits.sessions:
-                state.told = {key: state.told[key] for key in list(state.told)[-self.limits.sessions // 2 :]}
-        for begin in self._begins:
-            late = [key for key, noted in begin.last.items() if now - noted[0] > begin.within]
-            for key in late:
-                del begin.last[key]
-            self._let_go(len(late))
-        self._remask()
-
-    def _remask(self) -> None:
-        for live in self._live_of.values():
-            live.clear()
-        for begin in self._begins:
-            for key in begin.last:
-                begin.live[key] = begin.live.get(key, 0) | begin.sequences
-        for state in self._states:
-            for key in state.runs:
-                state.live[key] = state.live.get(key, 0) | 1 << state.number
-
-    def _let_go(self, count: int) -> None:
-        self._live -= count
-        self.counters.expired += count
+        incomplete = self._gaps.since(session, run.start)
+        return Finding(state.automaton, run.chain, session, blocked, incomplete)

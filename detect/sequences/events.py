@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -34,16 +35,38 @@ class Kept:
         return Batch({name: record[name] for name in ROW.names or ()}, self.symbols).row(0)
 
 
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Some events in their order: which, when, as rows, and which of the tables its symbols are from."""
+
+    serial: NDArray[np.int64]
+    time: NDArray[np.int64]
+    row: NDArray[Any]
+    tables: tuple[Symbols, ...]
+    table: NDArray[np.intp]
+
+    def __len__(self) -> int:
+        return len(self.serial)
+
+
 class Events:
     """A cursor over ordered events. Text is bytes, None if it was not kept; addresses are bytes."""
 
-    def __init__(self, ordered: Ordered) -> None:
+    def __init__(self, ordered: Ordered, first: int = 0) -> None:
+        self.first = first
+        """The serial number of the first of them."""
+        self.time = ordered.time.tolist()
         self._ordered = ordered
         self._columns: dict[str, list[Any]] = {}
         self._kept: dict[int, Kept] = {}
         self._sources = ordered.sources().tolist() if len(ordered.parts) > 1 else None
         self.at = 0
         """The place of the event that is looked at."""
+
+    @property
+    def serial(self) -> int:
+        """The number of the event that is looked at."""
+        return self.first + self.at
 
     def __getitem__(self, name: str) -> Any:
         value = (self._columns.get(name) or self.column(name))[self.at]
@@ -61,23 +84,30 @@ class Events:
         self._columns[name] = values
         return values
 
-    def keep(self) -> Kept:
-        """The event, as something that will hold it once `fill` was called."""
-        found = self._kept.get(self.at)
+    def keep(self, at: int | None = None) -> Kept:
+        """The event that is looked at or another, as something that will hold it once `fill` was called."""
+        place = self.at if at is None else at
+        found = self._kept.get(place)
         if found is None:
-            found = self._kept[self.at] = Kept()
+            found = self._kept[place] = Kept()
         return found
 
     def fill(self) -> None:
         """Copy what was kept out of the batches, all at once."""
         if not self._kept:
             return
-        which = np.fromiter(self._kept, np.intp, len(self._kept))
-        rows = self._ordered.rows(ROW, which)
-        data, size = rows.tobytes(), ROW.itemsize
-        for number, (at, kept) in enumerate(self._kept.items()):
+        rows = self.rows(np.fromiter(self._kept, np.intp, len(self._kept)))
+        data, size, tables = rows.row.tobytes(), ROW.itemsize, rows.table.tolist()
+        for number, kept in enumerate(self._kept.values()):
             kept.row = data[number * size : (number + 1) * size]
-            kept.symbols = self._ordered.parts[self._sources[at] if self._sources else 0].batch.symbols
+            kept.symbols = rows.tables[tables[number]]
+
+    def rows(self, places: NDArray[np.intp]) -> Rows:
+        """The events at these places, copied out of the batches."""
+        tables = tuple(part.batch.symbols for part in self._ordered.parts)
+        source = self._ordered.sources()[places] if len(tables) > 1 else np.zeros(len(places), np.intp)
+        time = self._ordered.time[places]
+        return Rows(places + self.first, time, self._ordered.rows(ROW, places), tables, source)
 
 
 def file_key(event: Fields) -> int:

@@ -24,7 +24,7 @@ class Lineage:
     def learn(self, processes: list[int], parents: list[int]) -> None:
         """Who is whose child. What was learnt first holds: an orphan stays where it came from."""
         known = self._parents
-        for process, parent in zip(processes, parents, strict=True):
+        for process, parent in dict(zip(reversed(processes), reversed(parents), strict=True)).items():
             if process not in known and parent and process:
                 known[process] = parent
         self._bound(known)
@@ -49,6 +49,11 @@ class Lineage:
                 self._ancestors.clear()
             found = self._ancestors[process] = tuple(chain)
         return found
+
+    def executed_by(self, ancestors: tuple[int, ...]) -> list[int]:
+        """What these processes run or ran, at any time."""
+        known = self._files
+        return [file for each in ancestors if each in known for _, file in known[each]]
 
     def files(self, ancestors: tuple[int, ...], now: int) -> list[int]:
         """What these processes run or ran by now, the nearest process and its newest program first."""

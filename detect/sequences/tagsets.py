@@ -9,22 +9,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detect.batch import Tagged
-from detect.sequences.automaton import Automaton, Interest, interests
+from detect.sequences.automaton import Interest, interests
 from detect.sequences.begins import Begin
+from detect.sequences.partial import State
 from policies.sequence import Key
 
 
 @dataclass(frozen=True, slots=True)
 class Concerned:
-    """What a set of tags is to all sequences. The last two are bits of those in `others`."""
+    """What a set of tags is to all sequences."""
 
     begins: tuple[Begin, ...]
     others: tuple[Interest, ...]
     always: bool
     """One of the others may begin with it."""
-    session: int
-    further: int
-    """By tree or file."""
+    sessions: int
+    """What of the others sessions may wait for, as bits of `Waiting`; and trees, and files."""
+    trees: int
+    files: int
 
 
 class TagSets:
@@ -33,14 +35,13 @@ class TagSets:
     def __init__(
         self,
         tags: Sequence[str],
-        automata: Sequence[Automaton],
+        states: Sequence[State],
         begins: Sequence[Begin],
-        of_each: Sequence[Begin | None],
     ) -> None:
         self.tags = tuple(tags)
-        self._automata = automata
+        self._states = states
+        self._automata = [state.automaton for state in states]
         self._begins = begins
-        self._of_each = of_each
         self._numbers: dict[tuple[int, ...], int] = {}
         self.sets = [self._concerned((tag,)) for tag in tags]
         """What each means."""
@@ -88,13 +89,12 @@ class TagSets:
         begins = tuple(each for each in self._begins if not each.watch.tags.isdisjoint(tags))
         others = []
         for each in interests(self._automata, tags):
-            noted = self._of_each[each.sequence] is not None
+            noted = self._states[each.sequence].begin is not None
             interest = replace(each, steps=each.steps & ~1, begins=False) if noted else each
             if interest.steps or any(interest.guards):
                 others.append(interest)
         bits = dict.fromkeys(Key, 0)
         for interest in others:
-            bits[self._automata[interest.sequence].key] |= 1 << interest.sequence
-        further = bits[Key.TREE] | bits[Key.FILE]
+            bits[self._automata[interest.sequence].key] |= interest.waits
         always = any(interest.begins for interest in others)
-        return Concerned(begins, tuple(others), always, bits[Key.SESSION], further)
+        return Concerned(begins, tuple(others), always, bits[Key.SESSION], bits[Key.TREE], bits[Key.FILE])

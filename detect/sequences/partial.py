@@ -1,0 +1,149 @@
+"""All partial matches, within their bounds: runs by sequence and key, and noted first steps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import islice, takewhile
+from typing import Any
+
+import numpy as np
+
+from detect.sequences.automaton import Automaton, firsts
+from detect.sequences.begins import Begin, shared
+from detect.sequences.bounds import Counters, Limits
+from detect.sequences.events import Events, Kept
+from detect.sequences.runs import Link, Run
+from detect.sequences.shelf import Shelf
+from detect.sequences.waiting import Waiting
+
+
+@dataclass(slots=True)
+class State:
+    """One sequence and its partial matches by key, the longest untouched first."""
+
+    number: int
+    automaton: Automaton
+    first: int
+    """The bit of `Waiting` that stands for its first step."""
+    begin: Begin | None
+    """Where its first step is noted, if it is shared; then `runs` have got further."""
+    runs: dict[int, list[Run]] = field(default_factory=dict)
+    told: dict[int, int] = field(default_factory=dict)
+    """By key: the serial number of the event with which it came true; what began before then is over."""
+
+
+class Partial:
+    """Everything that has begun and is not over."""
+
+    def __init__(
+        self, automata: list[Automaton], waiting: Waiting, limits: Limits, counters: Counters
+    ) -> None:
+        self.begins, of_each = shared(automata)
+        self.states = [
+            State(number, *each)
+            for number, each in enumerate(zip(automata, firsts(automata), of_each, strict=True))
+        ]
+        self.live = 0
+        """Sequences times keys that have something; a shared first step counts once."""
+        self._waiting = waiting
+        self._limits = limits
+        self._counters = counters
+        self._shelf = Shelf()
+
+    def note(self, begin: Begin, key: int, serial: int) -> None:
+        """An event is the first step of some sequences. Whoever notes gives it to `shelve`."""
+        if begin.last.pop(key, None) is None:
+            self.live += 1
+            self._waiting.add(begin.joined, key, begin.waits)
+        begin.last[key] = serial
+        if self.live > self._limits.keys:
+            self._evict()
+
+    def shelve(self, events: Events, places: list[int]) -> None:
+        """Keep the events that were noted, which are at these places."""
+        self._shelf.put(events.rows(np.array(places, np.intp)))
+        noted = sum(len(begin.last) for begin in self.begins)
+        if self._shelf.crowded(noted):
+            every = [np.fromiter(begin.last.values(), np.int64, len(begin.last)) for begin in self.begins]
+            self._shelf.retain(np.unique(np.concatenate(every)))
+
+    def begun(self, state: State, key: int, events: Events, now: int) -> Run | None:
+        """A run of the first step that was noted before, unless it was made already or is over."""
+        serial = state.begin.last.get(key) if state.begin is not None else None
+        if serial is None or serial >= events.serial or serial <= state.told.get(key, -1):
+            return None
+        start, kept = self._noted(serial, events)
+        if now - start > state.automaton.within:
+            return None
+        if any(run.at == 1 and run.start == start for run in state.runs.get(key, ())):
+            return None
+        return Run(1, start, start, (), Link(None, 0, kept))
+
+    def _noted(self, serial: int, events: Events) -> tuple[int, Kept]:
+        at = serial - events.first
+        return self._shelf.get(serial) if at < 0 else (events.time[at], events.keep(at))
+
+    def keep(self, state: State, key: int, runs: list[Run], *, fresh: bool) -> None:
+        """What an event left of the runs of a key, which had none before if `fresh`."""
+        if not runs:
+            if not fresh:
+                del state.runs[key]
+                self.live -= 1
+            return
+        most = self._limits.runs
+        while len(runs) > most and len(runs) > most + state.automaton.counted:
+            runs.remove(min(runs, key=lambda run: (run.at, run.count, run.since)))
+            self._counters.runs_evicted += 1
+        if not fresh:
+            del state.runs[key]  # to be put last: the first is the longest untouched
+        else:
+            self.live += 1
+        state.runs[key] = runs
+        self._wait(state, key, runs)
+        if self.live > self._limits.keys:
+            self._evict()
+
+    def _wait(self, state: State, key: int, runs: list[Run]) -> None:
+        bits = 0
+        for run in runs:
+            bits |= 1 << run.at
+        self._waiting.add(state.automaton.key, key, bits << state.first)
+
+    def _evict(self) -> None:
+        """Let go of what is longest untouched where there is most."""
+        tables: list[dict[int, Any]] = [state.runs for state in self.states]
+        fullest = max((*tables, *(begin.last for begin in self.begins)), key=len)
+        oldest = list(islice(fullest, max(1, min(len(fullest) // 4, self._limits.keys // 64))))
+        for key in oldest:
+            del fullest[key]
+        self.live -= len(oldest)
+        self._counters.keys_evicted += len(oldest)
+
+    def sweep(self, now: int) -> None:
+        """Let go of what cannot come true any more, now that everything before `now` was looked at."""
+        most = self._limits.sessions
+        for state in self.states:
+            automaton = state.automaton
+            self._let_go(
+                state.runs,
+                [key for key, runs in state.runs.items() if all(run.expired(automaton, now) for run in runs)],
+            )
+            if len(state.told) > most:
+                state.told = {key: state.told[key] for key in list(state.told)[-most // 2 :]}
+        for begin in self.begins:
+            since = self._shelf.since(now - begin.within)
+            early = takewhile(lambda noted: noted[1] < since, begin.last.items())  # noqa: B023 - used at once
+            self._let_go(begin.last, [key for key, _ in early])
+        self._waiting.clear()
+        for begin in self.begins:
+            for key in begin.last:
+                self._waiting.add(begin.joined, key, begin.waits)
+        for state in self.states:
+            for key, runs in state.runs.items():
+                self._wait(state, key, runs)
+
+    def _let_go(self, table: dict[int, Any], over: list[int]) -> None:
+        for key in over:
+            del table[key]
+        self.live -= len(over)
+        self._counters.expired += len(over)
