@@ -50,7 +50,7 @@ class Decoder:
         return self._numbers.forgotten
 
     def decode(self, raw: Raw) -> Batch:
-        """The records as a batch. The columns of numbers are views of the records."""
+        """The records as a batch. The columns of numbers are views of the records, but for the type."""
         if raw.records.dtype != OBSERVATION:
             raise ValueError("the records are not of the layout of bpf_lsm/observation.py")
         if not self.symbols.has_room(len(raw.strings), sum(len(value) for _, value, _ in raw.strings)):
@@ -59,6 +59,7 @@ class Decoder:
         columns: dict[str, Column] = {name: raw.records[name] for name in OBSERVATION.names or ()}
         for name in STRING_FIELDS:
             columns[name] = self._symbols_of(columns[name])
+        columns["type"] = columns["type"].copy()  # every stage looks at all of it
         return Batch(columns, self.symbols)
 
     def _symbols_of(self, numbers: NDArray[Any]) -> NDArray[np.uint32]:

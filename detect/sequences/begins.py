@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from detect.sequences.automaton import Automaton, Watch, firsts
-from policies.sequence import Key
 
 
 @dataclass(slots=True)
 class Begin:
     """The first step of one or more sequences with the same key."""
 
-    joined: Key
+    joined: str
+    """The value of a `Key`."""
     watch: Watch
     within: int
     """The longest that one of them may take."""
@@ -40,7 +40,7 @@ def shared(automata: Sequence[Automaton]) -> tuple[list[Begin], list[Begin | Non
             of_each.append(None)
             continue
         alike = (automaton.key, first.watch.tags, first.watch.where)
-        begin = found.setdefault(alike, Begin(automaton.key, first.watch, 0))
+        begin = found.setdefault(alike, Begin(automaton.key.value, first.watch, 0))
         begin.within = max(begin.within, automaton.within)
         begin.waits |= 2 << bit
         of_each.append(begin)

@@ -112,8 +112,10 @@ class SequenceEngine:
     def _learn(self, batch: Batch, tagged: NDArray[np.intp], times: NDArray[np.int64]) -> None:
         """Who descends from whom, and runs what. Whoever has descendants forks; a leaf matters if tagged."""
         kinds = np.ascontiguousarray(batch["type"])
-        for where in (np.flatnonzero(kinds == Type.FORK), tagged):
-            self._lineage.learn(batch["process"][where].tolist(), batch["parent"][where].tolist())
+        where = np.concatenate([np.flatnonzero(kinds == Type.FORK), tagged])
+        process, parent = batch["process"][where], batch["parent"][where]
+        known = (process != 0) & (parent != 0)
+        self._lineage.learn(process[known].tolist(), parent[known].tolist())
         if Key.FILE in self._keys:
             where = np.flatnonzero(kinds == Type.EXEC)
             files = file_keys(batch["inode"][where], batch["device"][where])
@@ -132,9 +134,10 @@ class SequenceEngine:
         noted: list[int] = []
         events = Events(ordered, self._serial)
         keys = self._own_keys(ordered, events)
-        sessions, trees, files = (keys[key] for key in (Key.SESSION, Key.TREE, Key.FILE))
-        sets, around, note = self._tags.sets, self._waiting.around, self._partial.note
-        waited = self._waiting.of[Key.SESSION].get
+        sessions, trees, files = (keys[key.value] for key in Key)
+        sets, around, states = self._tags.sets, self._waiting.around, self._partial.states
+        note, begin_run = self._partial.note, self._partial.begin
+        waited = self._waiting.of["session"].get
         for at, (now, what) in enumerate(zip(events.time, ordered.what.tolist(), strict=True)):
             events.at = at
             if what >= 0:
@@ -145,8 +148,15 @@ class SequenceEngine:
                 # Most events end here: nobody waits for them.
                 if live or concerned.always:
                     for interest in concerned.others:
-                        if live & interest.waits or interest.begins:
+                        if live & interest.waits:
                             self._follow(interest, events, now, found)
+                        elif interest.begins:
+                            state = states[interest.sequence]
+                            key = keys[state.joined][at]
+                            if not key or state.automaton.steps[0].count > 1:
+                                self._follow(interest, events, now, found)
+                            else:
+                                begin_run(state, key, events, now)
                 for begin in concerned.begins:
                     key = keys[begin.joined][at]
                     if not key:
@@ -165,19 +175,19 @@ class SequenceEngine:
         self.counters.alerts += len(found)
         return [finding.alert() for finding in found]
 
-    def _own_keys(self, ordered: Ordered, events: Events) -> dict[Key, list[int]]:
+    def _own_keys(self, ordered: Ordered, events: Events) -> dict[str, list[int]]:
         """By kind of key, the one that each event may begin a sequence for; zeros where nobody asks."""
-        keys = {key: [0] * len(ordered.time) for key in Key} | {Key.SESSION: events.column("session")}
+        processes = files = [0] * len(ordered.time)
         if not self._keys.isdisjoint((Key.TREE, Key.FILE)):
-            keys[Key.TREE] = events.column("process")
+            processes = events.column("process")
         if Key.FILE in self._keys:
-            keys[Key.FILE] = file_keys(ordered.column("inode"), ordered.column("device")).tolist()
-        return keys
+            files = file_keys(ordered.column("inode"), ordered.column("device")).tolist()
+        return {"session": events.column("session"), "tree": processes, "file": files}
 
     def _follow(self, interest: Interest, events: Events, now: int, found: list[Finding]) -> None:
         """One event for one sequence: for each key that it may belong to, the one that it may begin first."""
         state = self._partial.states[interest.sequence]
-        waiting = self._waiting.of[state.automaton.key]
+        waiting = self._waiting.of[state.joined]
         begins, told = interest.begins, False
         for key in self._keys_of(state.automaton.key, events, now):
             if begins or waiting.get(key, 0) & interest.waits:

@@ -20,13 +20,20 @@ class Lineage:
         self._parents: dict[int, int] = {}
         self._files: dict[int, tuple[tuple[int, int], ...]] = {}
         self._ancestors: dict[int, tuple[int, ...]] = {}
+        self._ends: set[int] = set()
+        """The last of each of them."""
 
     def learn(self, processes: list[int], parents: list[int]) -> None:
-        """Who is whose child. What was learnt first holds: an orphan stays where it came from."""
+        """Who is whose child, as far as both are known. What was learnt first holds: an orphan stays where it
+        came from."""
         known = self._parents
-        for process, parent in dict(zip(reversed(processes), reversed(parents), strict=True)).items():
-            if process not in known and parent and process:
-                known[process] = parent
+        fresh = dict(zip(reversed(processes), reversed(parents), strict=True))
+        for process in fresh.keys() & known.keys():
+            del fresh[process]
+        known.update(fresh)
+        if not self._ends.isdisjoint(fresh):  # somebody's ancestors go on from there
+            self._ancestors.clear()
+            self._ends.clear()
         self._bound(known)
 
     def executed(self, processes: list[int], files: list[int], times: list[int]) -> None:
@@ -41,13 +48,15 @@ class Lineage:
     def ancestors(self, process: int) -> tuple[int, ...]:
         """The process itself, its parent and so on."""
         found = self._ancestors.get(process)
-        if found is None or found[-1] in self._parents:
+        if found is None:
             chain = [process]
             while (parent := self._parents.get(chain[-1])) and len(chain) < DEEPEST and parent not in chain:
                 chain.append(parent)
             if len(self._ancestors) >= self.limit:
                 self._ancestors.clear()
+                self._ends.clear()
             found = self._ancestors[process] = tuple(chain)
+            self._ends.add(chain[-1])
         return found
 
     def executed_by(self, ancestors: tuple[int, ...]) -> list[int]:

@@ -50,26 +50,35 @@ class Ordered:
         return np.concatenate([_column(part.batch, name, part.places) for part in self.parts])[order]
 
     def rows(self, dtype: np.dtype[Any], which: NDArray[np.intp]) -> Column:
-        """All columns of some of the events. Views of one array of records are copied at once."""
+        """All columns of some of the events."""
         rows = np.empty(len(which), dtype)
-        names = list(dtype.names or ())
-        if len(self.parts) == 1:
-            (part,) = self.parts
-            records = part.batch["time"].base
-            if isinstance(records, np.ndarray) and records.dtype.names and len(records) == len(part.batch):
-                size = records.dtype.itemsize
-                raw = rows.view(np.uint8).reshape(len(rows), dtype.itemsize)
-                taken = records[part.places[self._order[which]]]
-                raw[:, :size] = taken.view(np.uint8).reshape(len(rows), size)
-                names = [name for name in names if part.batch.columns[name].base is not records]
-        for name in names:
-            rows[name] = self.column(name, which)
+        order, first = self._order[which], 0
+        for part in self.parts:
+            mine = np.flatnonzero((order >= first) & (order < first + len(part.places)))
+            if len(mine):
+                rows[mine] = _rows(part.batch, dtype, part.places[order[mine] - first])
+            first += len(part.places)
         return rows
 
     def sources(self) -> NDArray[np.intp]:
         """The number of the part that each is from."""
         sizes = [len(part.places) for part in self.parts]
         return np.repeat(np.arange(len(self.parts)), sizes)[self._order]
+
+
+def _rows(batch: Batch, dtype: np.dtype[Any], places: NDArray[np.intp]) -> Column:
+    """All columns at some places. Those that are views of one array of records are copied at once."""
+    rows = np.zeros(len(places), dtype)
+    names = list(dtype.names or ())
+    records = batch["time"].base
+    if isinstance(records, np.ndarray) and records.dtype.names and len(records) == len(batch):
+        size = records.dtype.itemsize
+        taken = records[places].view(np.uint8).reshape(len(rows), size)
+        rows.view(np.uint8).reshape(len(rows), dtype.itemsize)[:, :size] = taken
+        names = [name for name in names if name in batch.columns and batch[name].base is not records]
+    for name in names:
+        rows[name] = _column(batch, name, places)
+    return rows
 
 
 def _column(batch: Batch, name: str, places: NDArray[np.intp]) -> Column:

@@ -23,6 +23,8 @@ class State:
 
     number: int
     automaton: Automaton
+    joined: str
+    """The value of its `Key`."""
     first: int
     """The bit of `Waiting` that stands for its first step."""
     begin: Begin | None
@@ -40,11 +42,15 @@ class Partial:
     ) -> None:
         self.begins, of_each = shared(automata)
         self.states = [
-            State(number, *each)
-            for number, each in enumerate(zip(automata, firsts(automata), of_each, strict=True))
+            State(number, automaton, automaton.key.value, first, begin)
+            for number, (automaton, first, begin) in enumerate(
+                zip(automata, firsts(automata), of_each, strict=True)
+            )
         ]
         self.live = 0
         """Sequences times keys that have something; a shared first step counts once."""
+        self._gone = 0
+        """Keys that were let go, and for which somebody may still seem to wait."""
         self._waiting = waiting
         self._limits = limits
         self._counters = counters
@@ -66,6 +72,20 @@ class Partial:
         if self._shelf.crowded(noted):
             every = [np.fromiter(begin.last.values(), np.int64, len(begin.last)) for begin in self.begins]
             self._shelf.retain(np.unique(np.concatenate(every)))
+
+    def begin(self, state: State, key: int, events: Events, now: int) -> None:
+        """An event that nobody of a key waits for may begin a sequence whose first step is one event."""
+        first, step = state.automaton.steps[:2]
+        if not first.watch.holds(events, ()):
+            return
+        captured = tuple([events[name] for name in first.capture])
+        run = Run(1, now, now, captured, Link(None, 0, events.keep()))
+        before = state.runs.get(key)
+        runs = [run]
+        if before is not None:  # those that wait for the same are older, and can do no more than it
+            power = run.power(step)
+            runs += [each for each in before if each.at != 1 or each.power(step) != power]
+        self.keep(state, key, runs, fresh=before is None)
 
     def begun(self, state: State, key: int, events: Events, now: int) -> Run | None:
         """A run of the first step that was noted before, unless it was made already or is over."""
@@ -104,10 +124,10 @@ class Partial:
             self._evict()
 
     def _wait(self, state: State, key: int, runs: list[Run]) -> None:
-        bits = 0
-        for run in runs:
+        bits = 1 << runs[0].at
+        for run in runs[1:]:
             bits |= 1 << run.at
-        self._waiting.add(state.automaton.key, key, bits << state.first)
+        self._waiting.add(state.joined, key, bits << state.first)
 
     def _evict(self) -> None:
         """Let go of what is longest untouched where there is most."""
@@ -117,6 +137,7 @@ class Partial:
         for key in oldest:
             del fullest[key]
         self.live -= len(oldest)
+        self._gone += len(oldest)
         self._counters.keys_evicted += len(oldest)
 
     def sweep(self, now: int) -> None:
@@ -134,6 +155,12 @@ class Partial:
             since = self._shelf.since(now - begin.within)
             early = takewhile(lambda noted: noted[1] < since, begin.last.items())  # noqa: B023 - used at once
             self._let_go(begin.last, [key for key, _ in early])
+        if self._gone > self.live // 4:
+            self._forget_waiting()
+
+    def _forget_waiting(self) -> None:
+        """Who waits for what, found anew."""
+        self._gone = 0
         self._waiting.clear()
         for begin in self.begins:
             for key in begin.last:
@@ -146,4 +173,5 @@ class Partial:
         for key in over:
             del table[key]
         self.live -= len(over)
+        self._gone += len(over)
         self._counters.expired += len(over)

@@ -102,12 +102,6 @@ def advance(
     Changes `runs`. If the sequence came true the run that did is given back, and all others are over.
     """
     steps, guards = interest.steps, interest.guards
-    first = automaton.steps[0]
-    if not runs and first.count == 1:  # most events that are looked at: the first step, and nothing else
-        if begins and first.watch.holds(event, ()):
-            captured = tuple([event[field] for field in first.capture])
-            runs.append(Run(1, now, now, captured, Link(None, 0, event.keep())))
-        return None
     made: list[Run] = []
     kept: list[Run] = []
     whole: Run | None = None

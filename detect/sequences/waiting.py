@@ -1,6 +1,6 @@
 """Who waits for what: of each key, which steps of which sequences it has got to.
 
-What a key waits for are bits (`Interest.waits`), some more than are true until the next `clear`.
+What a key waits for are bits (`Interest.waits`), some more than are true until they are found anew.
 """
 
 from __future__ import annotations
@@ -10,38 +10,44 @@ from policies.sequence import Key
 
 
 class Waiting:
-    """Bits by kind of key and key."""
+    """Bits by key, a table for each kind of key."""
 
     def __init__(self, lineage: Lineage) -> None:
-        self.of: dict[Key, dict[int, int]] = {key: {} for key in Key}
+        self.of: dict[str, dict[int, int]] = {key.value: {} for key in Key}
+        self._sessions, self._trees, self._files = (self.of[key.value] for key in Key)
         self._lineage = lineage
+        self._any = 0
+        """What anybody waits for."""
 
-    def add(self, joined: Key, key: int, bits: int) -> None:
+    def add(self, joined: str, key: int, bits: int) -> None:
         """A key waits for more."""
         table = self.of[joined]
         table[key] = table.get(key, 0) | bits
+        self._any |= bits
 
     def clear(self) -> None:
         """Nobody waits for anything."""
         for table in self.of.values():
             table.clear()
+        self._any = 0
 
     def around(self, process: int, file: int, trees: int, files: int) -> int:
         """Which of these bits are waited for by an ancestor of a process, by a file, or by one that an
         ancestor executed."""
+        trees &= self._any
+        files &= self._any
+        if not trees and not files:
+            return 0
         found = 0
         ancestors = self._lineage.ancestors(process)
-        table = self.of[Key.TREE]
-        if trees and not table.keys().isdisjoint(ancestors):
+        if trees and not self._trees.keys().isdisjoint(ancestors):
+            waited = self._trees.get
             for each in ancestors:
-                found |= table.get(each, 0)
+                found |= waited(each, 0)
             found &= trees
-        table = self.of[Key.FILE]
-        if files and table:
-            bits = table.get(file, 0)
-            executed = self._lineage.executed_by(ancestors)
-            if not table.keys().isdisjoint(executed):
-                for each in executed:
-                    bits |= table.get(each, 0)
+        if files:
+            bits = self._files.get(file, 0)
+            for each in self._lineage.executed_by(ancestors):
+                bits |= self._files.get(each, 0)
             found |= bits & files
         return found
