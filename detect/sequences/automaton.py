@@ -73,6 +73,11 @@ class Automaton:
     steps: tuple[Step, ...]
 
     @property
+    def patience(self) -> int:
+        """The shortest time, in nanoseconds, after which something of it may be over."""
+        return min(self.within, *(step.within for step in self.steps))
+
+    @property
     def counted(self) -> int:
         """Events that its steps take beyond one each."""
         return sum(step.count - 1 for step in self.steps)

@@ -30,9 +30,6 @@ from policies.collector import paused
 from policies.sequence import Key
 from policies.sequence import Sequence as Document
 
-SWEEP: Final = 60 * 10**9
-"""Nanoseconds of event time between two searches for what has expired."""
-
 _GAP: Final = -1
 _DENIED: Final = -2
 """What an event is to the engine beside a set of tags."""
@@ -59,7 +56,6 @@ class SequenceEngine:
         self._gaps = Gaps(self.limits.sessions)
         self._denials = Denials(self.limits.sessions)
         self._serial = 0
-        self._swept = 0
 
     @property
     def late(self) -> int:
@@ -119,14 +115,13 @@ class SequenceEngine:
         if Key.FILE in self._keys:
             where = np.flatnonzero(kinds == Type.EXEC)
             files = file_keys(batch["inode"][where], batch["device"][where])
+            where, files = where[files != 0], files[files != 0]
             self._lineage.executed(batch["process"][where].tolist(), files.tolist(), times[where].tolist())
 
     def _process(self, ordered: Ordered) -> list[Alert]:
         with paused():
             alerts = self._look_at(ordered) if len(ordered.time) else []
-            if self._order.youngest - self._swept > SWEEP:
-                self._swept = self._order.youngest
-                self._partial.sweep(self._swept - self.limits.slack)
+            self._partial.sweep(self._order.youngest - self.limits.slack)
         return alerts
 
     def _look_at(self, ordered: Ordered) -> list[Alert]:

@@ -40,9 +40,8 @@ class Lineage:
         """Which process executed which file, and when."""
         known = self._files
         for process, file, time in zip(processes, files, times, strict=True):
-            if file:
-                before = known.pop(process, ())
-                known[process] = ((time, file), *before[: FILES - 1])
+            before = known.pop(process, ())
+            known[process] = ((time, file), *before[: FILES - 1])
         self._bound(known)
 
     def ancestors(self, process: int) -> tuple[int, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import islice, takewhile
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from detect.sequences.events import Events, Kept
 from detect.sequences.runs import Link, Run
 from detect.sequences.shelf import Shelf
 from detect.sequences.waiting import Waiting
+
+SWEEP: Final = 60 * 10**9
+"""Nanoseconds of event time between two searches for what has expired."""
 
 
 @dataclass(slots=True)
@@ -32,6 +35,8 @@ class State:
     runs: dict[int, list[Run]] = field(default_factory=dict)
     told: dict[int, int] = field(default_factory=dict)
     """By key: the serial number of the event with which it came true; what began before then is over."""
+    due: int = 0
+    """When its runs are searched again for what has expired."""
 
 
 class Partial:
@@ -49,6 +54,7 @@ class Partial:
         ]
         self.live = 0
         """Sequences times keys that have something; a shared first step counts once."""
+        self._due = SWEEP
         self._gone = 0
         """Keys that were let go, and for which somebody may still seem to wait."""
         self._waiting = waiting
@@ -142,20 +148,21 @@ class Partial:
 
     def sweep(self, now: int) -> None:
         """Let go of what cannot come true any more, now that everything before `now` was looked at."""
+        if now < self._due:
+            return
+        self._due = now + SWEEP
         most = self._limits.sessions
         for state in self.states:
-            automaton = state.automaton
-            self._let_go(
-                state.runs,
-                [key for key, runs in state.runs.items() if all(run.expired(automaton, now) for run in runs)],
-            )
             if len(state.told) > most:
                 state.told = {key: state.told[key] for key in list(state.told)[-most // 2 :]}
+            if now >= state.due:
+                state.due = now + max(SWEEP, state.automaton.patience // 8)
+                self._let_go(state.runs, [key for key, runs in state.runs.items() if _over(state, runs, now)])
         for begin in self.begins:
             since = self._shelf.since(now - begin.within)
             early = takewhile(lambda noted: noted[1] < since, begin.last.items())  # noqa: B023 - used at once
             self._let_go(begin.last, [key for key, _ in early])
-        if self._gone > self.live // 4:
+        if self._gone > self.live // 2:
             self._forget_waiting()
 
     def _forget_waiting(self) -> None:
@@ -175,3 +182,7 @@ class Partial:
         self.live -= len(over)
         self._gone += len(over)
         self._counters.expired += len(over)
+
+
+def _over(state: State, runs: list[Run], now: int) -> bool:
+    return all(run.expired(state.automaton, now) for run in runs)

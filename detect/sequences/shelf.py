@@ -12,8 +12,8 @@ from detect.sequences.events import Kept, Rows
 
 CHUNK: Final = 1 << 12
 """Rows that are put together when there is room to be made."""
-SPARE: Final = 1 << 13
-"""Rows that nobody may need any more, beside as many as are needed."""
+SPARE: Final = 1 << 12
+"""Rows that nobody may need any more, beside half as many as are needed."""
 
 
 class Shelf:
@@ -48,13 +48,14 @@ class Shelf:
 
     def crowded(self, needed: int) -> bool:
         """Whether it is time for `retain`, if so many are needed at most."""
-        return self._rows > 2 * needed + SPARE
+        return self._rows > needed + needed // 2 + SPARE
 
     def retain(self, serials: NDArray[np.int64]) -> None:
         """Let go of all but these, which are here, in order and each once."""
-        chunks, self._chunks, self._firsts, self._rows = self._chunks, [], [], 0
+        chunks, self._chunks, self._firsts, self._rows = self._chunks[::-1], [], [], 0
         wanted: list[Rows] = []
-        for chunk in chunks:
+        while chunks:
+            chunk = chunks.pop()  # so that it can go
             first, last = serials.searchsorted((chunk.serial[0], chunk.serial[-1] + 1))
             wanted.append(_take(chunk, chunk.serial.searchsorted(serials[first:last])))
             if sum(map(len, wanted)) >= CHUNK:
