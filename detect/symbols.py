@@ -38,6 +38,10 @@ class Symbols:
     def __getitem__(self, symbol: int) -> bytes:
         return self._values[symbol]
 
+    def values(self, symbols: Iterable[int]) -> list[bytes]:
+        """The values of many symbols."""
+        return list(map(self._values.__getitem__, symbols))
+
     def has_room(self, values: int, size: int) -> bool:
         """Whether so many values of so many bytes in all leave an eighth free."""
         few = len(self._values) + values <= self.limit - (self.limit >> 3)

@@ -27,6 +27,8 @@ MAGIC: Final = b"menshenJ"
 RECORD: Final = struct.Struct("<II")
 COUNTS: Final = struct.Struct("<qIIII")
 MAX_RECORD: Final = 1 << 28
+_FIRST: Final = 1 << 17
+"""Events that there is room for at first; what is not used costs nothing."""
 
 Array = NDArray[Any]
 
@@ -40,8 +42,9 @@ class Content:
     values: dict[int, bytes] = field(default_factory=dict)
     contexts: list[Array] = field(default_factory=list)
     acts: list[Array] = field(default_factory=list)
-    events: list[tuple[int, Array]] = field(default_factory=list)
-    """Of each record: what was added to `time` to be nanoseconds since 1970, and its events."""
+    events: list[Array] = field(default_factory=list)
+    clocks: list[tuple[int, int]] = field(default_factory=list)
+    """Of each record: what was added to `time` to be nanoseconds since 1970, and how many events it has."""
     size: int = HEADER.size
     """Bytes that are whole."""
     torn: int = 0
@@ -49,7 +52,7 @@ class Content:
 
     def count(self) -> int:
         """Events."""
-        return sum(len(events) for _, events in self.events)
+        return sum(map(len, self.events))
 
 
 class Journal:
@@ -62,10 +65,12 @@ class Journal:
         self.count = 0
         """Events so far."""
         self.size = HEADER.size
-        self._events: list[tuple[int, Array]] = []
+        self._events = np.zeros(_FIRST, EVENT_ROW)
+        self._clocks: list[tuple[int, int]] = []
         self._contexts, self._acts = Rows(CONTEXT_ROW), Rows(ACT_ROW)
         self._sent = (0, 0)  # contexts and acts that the file has
         self._known = np.zeros(1024, bool)  # symbols whose strings it has
+        self._values: dict[int, bytes] = {}
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             _write_all(self._fd, [HEADER.pack(MAGIC, boot)])
@@ -80,14 +85,14 @@ class Journal:
         `tags` is a symbol for each event; `clock` nanoseconds from CLOCK_BOOTTIME to CLOCK_REALTIME.
         """
         flattened = flat(columns, tags)
-        events = np.zeros(len(tags), EVENT_ROW)
+        events = self._room(len(tags))
         events["context"] = self._contexts.number(flattened)
         events["act"] = self._acts.number(flattened)
         for name in ("time", "target_pid", "port", "result", "lost"):
             events[name] = columns[name]
         contexts, acts = self._contexts.since(self._sent[0]), self._acts.since(self._sent[1])
         strings = self._unknown(contexts, acts)
-        values = [self.symbols[number] for number in strings.tolist()]
+        values = self.symbols.values(strings.tolist())
         pieces = _record(clock, strings, values, (contexts, acts, events))
         try:
             _write_all(self._fd, pieces)
@@ -96,27 +101,35 @@ class Journal:
             os.lseek(self._fd, self.size, os.SEEK_SET)
             raise
         self._known[strings] = True
+        self._values.update(zip(strings.tolist(), values, strict=True))
         self._sent = (len(self._contexts), len(self._acts))
-        self._events.append((clock, events))
+        self._clocks.append((clock, len(events)))
         self.count += len(events)
         self.size += sum(map(len, pieces))
+
+    def _room(self, count: int) -> Array:
+        """Where the next events go."""
+        if self.count + count > len(self._events):
+            grown = np.zeros(max(2 * len(self._events), self.count + count), EVENT_ROW)
+            grown[: self.count] = self._events[: self.count]
+            self._events = grown
+        return self._events[self.count : self.count + count]
 
     def _unknown(self, contexts: Array, acts: Array) -> NDArray[np.uint32]:
         if len(self._known) < len(self.symbols):
             grown = np.zeros(2 * len(self.symbols), bool)
             grown[: len(self._known)] = self._known
             self._known = grown
-        numbers = np.unique(
-            np.concatenate([rows[name] for rows, name in symbol_columns(contexts, acts)]).astype(np.uint32)
-        )
-        return numbers[~self._known[numbers]]
+        named = np.zeros(len(self._known), bool)
+        for rows, name in symbol_columns(contexts, acts):
+            named[rows[name]] = True
+        return np.flatnonzero(named & ~self._known).astype(np.uint32)
 
     def content(self) -> Content:
         """What was written."""
         contexts, acts = self._contexts.since(0)[: self._sent[0]], self._acts.since(0)[: self._sent[1]]
-        numbers = np.flatnonzero(self._known).tolist()
-        values = {number: self.symbols[number] for number in numbers}
-        return Content(self.boot, values, [contexts], [acts], self._events, self.size)
+        events = self._events[: self.count]
+        return Content(self.boot, self._values, [contexts], [acts], [events], self._clocks, self.size)
 
     def sync(self) -> None:
         """Have the disk keep what was written."""
@@ -129,7 +142,7 @@ class Journal:
 
 def _record(clock: int, strings: Array, values: list[bytes], rows: tuple[Array, Array, Array]) -> list[Any]:
     """The pieces of a record, none of them copied. `rows` are contexts, acts and events."""
-    lengths = np.array([len(value) for value in values], "<u4")
+    lengths = np.fromiter(map(len, values), "<u4", len(values))
     counts = COUNTS.pack(clock, len(strings), *map(len, rows))
     arrays = [array.view(np.uint8).data for array in (strings, lengths, *rows)]
     pieces: list[Any] = [counts, *arrays, b"".join(values)]
@@ -208,5 +221,6 @@ def _decode_payload(payload: memoryview, content: Content) -> bool:
         at += length
     content.contexts.append(context_rows)
     content.acts.append(act_rows)
-    content.events.append((clock, event_rows))
+    content.events.append(event_rows)
+    content.clocks.append((clock, len(event_rows)))
     return True

@@ -107,14 +107,14 @@ def of_content(content: Content) -> Part:
     import pyarrow as pa  # noqa: PLC0415 - heavy
 
     contexts, acts, events = (
-        np.concatenate(rows) if rows else np.empty(0, dtype)
+        rows[0] if len(rows) == 1 else np.concatenate([np.empty(0, dtype), *rows])
         for rows, dtype in (
             (content.contexts, CONTEXT_ROW),
             (content.acts, ACT_ROW),
-            ([rows for _, rows in content.events], EVENT_ROW),
+            (content.events, EVENT_ROW),
         )
     )
-    clocks = np.array([clock for clock, _ in content.events], np.int64)
+    clocks = np.array(content.clocks, np.int64).reshape(-1, 2)
     numbers = np.fromiter(content.values, np.uint32, len(content.values))
     place = np.zeros(int(numbers.max(initial=0)) + 1, np.uint32)
     place[numbers] = np.arange(len(numbers))
@@ -135,9 +135,7 @@ def of_content(content: Content) -> Part:
         columns["contexts"],
         columns["acts"],
         {
-            name: np.repeat(clocks, [len(rows) for _, rows in content.events])
-            if name == "clock"
-            else events[name]
+            name: np.repeat(clocks[:, 0], clocks[:, 1]) if name == "clock" else events[name]
             for name in NAMES["events"]
         },
     )
@@ -174,7 +172,8 @@ def sort(part: Part) -> Part:
     popular = np.bincount(act, minlength=len(acts["type"]))
     first = np.zeros(len(popular), np.int64)
     first[act[::-1]] = np.arange(len(act))[::-1]
-    by_count = np.lexsort((first, -popular))[: np.count_nonzero(popular)]
+    used = np.flatnonzero(popular)
+    by_count = used[np.argsort((len(act) - popular[used]) << 32 | first[used])]
     place = np.zeros(len(popular), np.uint32)
     place[by_count] = np.arange(len(by_count), dtype=np.uint32)
     sorted_events = take({n: c for n, c in events.items() if n not in {"context", "act"}}, places)
