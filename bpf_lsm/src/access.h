@@ -148,6 +148,7 @@ static __always_inline int check_object(struct request *request, struct dentry *
 		verdict = judge_class(request->image, &request->subject, request->class, request->flags, request->want);
 		if (inode && !one_name(inode))
 			verdict = stricter(verdict, judge_alias(request, inode), request->switches);
+		verdict = judge_sequences(request, verdict, 0);
 	} else if (rule != RULE_NO_PATH || request->want & (BIT(RIGHT_EXECUTE) | BIT(RIGHT_MAP_EXEC))) {
 		/* memfd, pipes, shared memory: data may pass, programs may not. */
 		verdict = judge_builtin(&request->subject, rule, lowest_bit(request->want));

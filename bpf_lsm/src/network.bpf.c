@@ -156,7 +156,7 @@ static __noinline int judge_endpoint(struct request *request, const struct endpo
 
 	request->class = endpoint_class(request->image, endpoint);
 	verdict = judge_class(request->image, &request->subject, request->class, 0, request->want);
-	return conclude(request, NULL, verdict);
+	return conclude(request, NULL, judge_sequences(request, verdict, endpoint->port));
 }
 
 /* Inlined: a pointer to the stack can only be stored by the function whose stack it is. */

@@ -71,7 +71,7 @@ static __noinline int refresh(struct label *label, const struct image_header *im
 	label->row = row;
 	label->row_flags = entry->flags;
 	/* For a confined subject every answer matters: an exec or a mapping also asks who vouches for the file. */
-	label->watch = entry->flags & ROW_CONFINED ? ~0u : entry->watch;
+	label->watch = entry->flags & ROW_CONFINED ? ~0u : entry->watch | image->sequence_rights;
 	/* The agent looks for other names of what is protected, wherever that is: it may list, not read. */
 	if (label->flags & LABEL_AGENT)
 		label->watch &= ~BIT(RIGHT_LIST);

@@ -122,11 +122,6 @@ class Language:
                 told.append(Problem(text, place.path, place.line, place.column, warning=True))
         if errors := list(uncertified(sequences, certified.digests)):
             raise _error(PolicyErrors.of(errors))
-        for each in sequences:
-            if each.blocks:
-                text = f'sequence "{each.name}" is not followed by the hooks of this build: it only alerts'
-                place = each.mode_place or each.place
-                told.append(Problem(text, place.path, place.line, place.column, warning=True))
         return replace(documents, sequences=tuple(sequences)), told
 
     def _parse(self, files: Files) -> Documents:
