@@ -122,17 +122,12 @@ static __always_inline int conclude(struct request *request, struct dentry *dent
 /* What the sequences say to an access that the tables do not deny. */
 static __always_inline __u64 judge_sequences(struct request *request, __u64 verdict, __u32 port)
 {
-	struct taken taken = {
-		.slot = request->slot,
-		.want = request->want,
-		.class = request->class,
-		.operation = request->attempt.operation,
-		.port = port,
-	};
-
 	if (!(request->want & request->image->sequence_rights) || verdict >> 24 & 1)
 		return verdict;
-	return stricter(verdict, follow_sequences(&taken), request->switches);
+	return stricter(verdict,
+			follow_sequences(request->slot, request->want, request->class, request->attempt.operation,
+					 port),
+			request->switches);
 }
 
 static __always_inline int check_object(struct request *request, struct dentry *dentry, struct inode *inode,

@@ -106,7 +106,7 @@ static __always_inline __u64 follow_step(const struct image_header *image, const
 }
 
 /* The steps that an access may be, as bits of slots. */
-static __always_inline __u64 concerned(const struct image_header *image, const struct taken *taken,
+static __always_inline __u64 concerned(const struct image_header *image, __u32 want, __u32 class,
 				       const struct label *label)
 {
 	const struct image_sequences *sequences = image_at(image, image->off_sequences);
@@ -114,10 +114,10 @@ static __always_inline __u64 concerned(const struct image_header *image, const s
 
 #pragma unroll
 	for (__u32 right = 0; right < RIGHT_COUNT; right++)
-		found |= sequences->by_right[right] & -(__u64)(taken->want >> right & 1);
+		found |= sequences->by_right[right] & -(__u64)(want >> right & 1);
 	if (label->identity)
 		found &= ~sequences->unidentified;
-	return found & *(const __u64 *)image_at(image, image->off_slots + taken->class * sizeof(__u64));
+	return found & *(const __u64 *)image_at(image, image->off_slots + class * sizeof(__u64));
 }
 
 /* Its state is in scratch memory: stack is scarce, 512 bytes over all frames. */
@@ -155,30 +155,35 @@ static long follow_slot(__u32 i, void *unused)
  * 0, or the verdict of a sequence whose last step this is. A global function: it is verified once, by itself, and not
  * again on every path of every hook.
  */
-__noinline __u64 follow_sequences(struct taken *taken)
+__noinline __u64 follow_sequences(__u32 slot, __u32 want, __u32 class, __u32 operation, __u32 port)
 {
-	const struct image_header *image;
+	struct label *label = label_of(bpf_get_current_task_btf());
 	struct scratch *scratch;
-	struct label *label;
-	__u64 slots;
+	struct follow *follow;
+	const struct image_header *image;
 
-	if (!taken)
+	if (!label || !label->session)
 		return 0;
-	image = image_of(taken->slot);
-	label = label_of(bpf_get_current_task_btf());
-	if (!image || !label || !label->session)
-		return 0;
-	slots = concerned(image, taken, label);
-	scratch = slots ? get_scratch() : NULL;
+	scratch = get_scratch();
 	if (!scratch)
 		return 0;
-	scratch->follow.taken = *taken;
-	scratch->follow.key.session = label->session;
-	scratch->follow.slots = slots;
-	scratch->follow.now = bpf_ktime_get_boot_ns();
-	scratch->follow.verdict = 0;
+	follow = &scratch->follow;
+	follow->taken.slot = slot;
+	follow->taken.want = want;
+	follow->taken.class = class;
+	follow->taken.operation = operation;
+	follow->taken.port = port;
+	image = image_of(slot);
+	if (!image)
+		return 0;
+	follow->slots = concerned(image, want, class, label);
+	if (!follow->slots)
+		return 0;
+	follow->key.session = label->session;
+	follow->now = bpf_ktime_get_boot_ns();
+	follow->verdict = 0;
 	bpf_loop(MAX_SLOTS, follow_slot, NULL, 0);
-	return scratch->follow.verdict;
+	return follow->verdict;
 }
 
 #endif
