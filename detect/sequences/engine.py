@@ -111,7 +111,7 @@ class SequenceEngine:
         where = np.concatenate([np.flatnonzero(kinds == Type.FORK), tagged])
         process, parent = batch["process"][where], batch["parent"][where]
         known = (process != 0) & (parent != 0)
-        self._lineage.learn(process[known].tolist(), parent[known].tolist())
+        self._lineage.learn(process[known], parent[known])
         if Key.FILE in self._keys:
             where = np.flatnonzero(kinds == Type.EXEC)
             files = file_keys(batch["inode"][where], batch["device"][where])
@@ -175,6 +175,7 @@ class SequenceEngine:
         processes = files = [0] * len(ordered.time)
         if not self._keys.isdisjoint((Key.TREE, Key.FILE)):
             processes = events.column("process")
+            self._lineage.prepare(processes)
         if Key.FILE in self._keys:
             files = file_keys(ordered.column("inode"), ordered.column("device")).tolist()
         return {"session": events.column("session"), "tree": processes, "file": files}

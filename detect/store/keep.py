@@ -21,7 +21,7 @@ _SMALLEST: Final = 1 << 11
 def keep(catalogue: Catalogue, settings: StoreSettings, clock: Clock, ledger: Ledger) -> None:
     """Merge while there is something to merge, then hold the limits."""
     while (group := choose(catalogue.listing.segments, settings)) and _merge(catalogue, group, clock, ledger):
-        pass
+        segment.release()
     expire(catalogue, settings, clock, ledger)
     catalogue.sweep()
 

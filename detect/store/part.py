@@ -210,26 +210,31 @@ class Sides:
     acts: Columns
 
 
-def shared(sides: Sequence[Sides]) -> tuple[Sides, list[Column], list[Column]]:
+def shared(sides: list[Sides]) -> tuple[Sides, list[Column], list[Column]]:
     """What several have, each once, contexts in their order; and for each of them the new places of its
-    contexts and of its acts."""
+    contexts and of its acts. `sides` is empty afterwards: nothing is in memory longer than it is needed."""
     import pyarrow as pa  # noqa: PLC0415 - heavy
 
     coded = pa.chunked_array([one.values for one in sides], pa.string()).combine_chunks().dictionary_encode()
     number = coded.indices.to_numpy().astype(np.uint32)
+    texts = coded.dictionary
+    del coded
     acts = Rows(record(ACT))
     contexts: list[dict[str, Column]] = []
     of_act: list[Column] = []
     ends = [0]
     text = 0
-    for one in sides:
+    while sides:
+        one = sides.pop(0)
         values = number[text : text + len(one.values)]
         of_act.append(acts.number(_renumbered(one.acts, "acts", values)))
         contexts.append(_renumbered(one.contexts, "contexts", values))
         text += len(one.values)
         ends.append(ends[-1] + len(one.contexts["session"]))
-    rows, place = _distinct(joined(contexts, NAMES["contexts"]))
-    found = Sides(coded.dictionary, rows, {name: acts.since(0)[name] for name in NAMES["acts"]})
+        del one
+    rows = {name: np.concatenate([part.pop(name) for part in contexts]) for name in NAMES["contexts"]}
+    place = _distinct(rows)
+    found = Sides(texts, rows, {name: acts.since(0)[name] for name in NAMES["acts"]})
     return found, [place[first:end] for first, end in pairwise(ends)], of_act
 
 
@@ -243,19 +248,22 @@ def merged(parts: Sequence[Part]) -> Part:
     return Part(sides.values, sides.contexts, sides.acts, joined(events, NAMES["events"]))
 
 
-def _distinct(contexts: Columns) -> tuple[dict[str, Column], Column]:
-    """Each context once, and the new place of each. Few are there twice, and those are of one process: they
-    are found side by side."""
+def _distinct(contexts: dict[str, Column]) -> Column:
+    """Leave each context once, in order; the new place of each. Few are there twice, and those are of one
+    process: they are found side by side."""
     keys = [contexts[name] for name in ("thread", "args", "exe", "uid", "process", "session")]
     order = np.lexsort(keys)
-    found = take(contexts, order)
+    del keys
     new = np.zeros(len(order), bool)
     new[:1] = True
-    for column in found.values():
+    for name in contexts:
+        column = contexts[name] = contexts[name][order]
         new[1:] |= column[1:] != column[:-1]
+    for name in contexts:
+        contexts[name] = contexts[name][new]
     place = np.empty(len(order), np.uint32)
     place[order] = np.cumsum(new) - 1
-    return take(found, new), place
+    return place
 
 
 def _renumbered(columns: Columns, table: str, values: Column) -> dict[str, Column]:

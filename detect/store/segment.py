@@ -134,13 +134,18 @@ class Memory:
 
     def release(self) -> None:
         """Give it back to the system, unless the next time is seconds away."""
-        import pyarrow as pa  # noqa: PLC0415 - heavy
-
         now = time.monotonic()
         if now - self._released >= _RELEASE_SECONDS:
             self._released = now
-            pa.default_memory_pool().release_unused()
-            pa.system_memory_pool().release_unused()
+            release()
+
+
+def release() -> None:
+    """Give back to the system what is kept for the next time."""
+    import pyarrow as pa  # noqa: PLC0415 - heavy
+
+    pa.default_memory_pool().release_unused()
+    pa.system_memory_pool().release_unused()
 
 
 def session_rows(contexts: Columns, sessions: Column) -> dict[str, Column]:
