@@ -66,29 +66,30 @@ class Lineage:
         """The process itself, its parent and so on."""
         if process not in self._ancestors:
             self.prepare([process])
-        return self._ancestors[process]
+        return self._ancestors.get(process, (process,))
 
     def prepare(self, processes: list[int]) -> None:
         """Find the ancestors of many processes at once."""
         if len(self._ancestors) > self.limit:
             self._forget()
-        known = self._ancestors
-        generations: list[tuple[list[int], list[int]]] = []
-        asked: set[int] = set()
-        missing = set(processes).difference(known)
-        while missing and len(generations) < DEEPEST:
-            children = list(missing)
-            parents = self._parents(np.array(children, np.uint64)).tolist()
-            generations.append((children, parents))
-            asked |= missing
-            missing = set(parents).difference(known, asked, (0,))
-        for children, parents in reversed(generations):
-            for child, parent in zip(children, parents, strict=True):
-                above = known.get(parent, (parent,)) if parent else ()
-                if child in above:  # nobody descends from himself, but numbers could say so
-                    above = above[: above.index(child)]
-                known[child] = found = (child, *above[: DEEPEST - 1])
-                self._ends.add(found[-1])
+        known, parent_of = self._ancestors, dict[int, int]()
+        missing = set(processes).difference(known, (0,))
+        for _ in range(DEEPEST):
+            if not missing:
+                break
+            asked = list(missing)
+            parents = self._parents(np.array(asked, np.uint64)).tolist()
+            parent_of.update(zip(asked, parents, strict=True))
+            missing = set(parents).difference(known, parent_of, (0,))
+        for process in parent_of:
+            path, each = [], process
+            while each and each not in known and each not in path:
+                path.append(each)
+                each = parent_of.get(each, 0)
+            above = known.get(each, ())
+            for each in reversed(path):
+                above = known[each] = (each, *above)[:DEEPEST]
+            self._ends.update(above[-1:])
 
     def executed_by(self, ancestors: tuple[int, ...]) -> list[int]:
         """What these processes run or ran, at any time."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import permutations
+
 import numpy as np
 import pytest
 
@@ -108,6 +110,15 @@ def test_what_is_learnt_later_goes_on_from_the_end() -> None:
     assert lineage.ancestors(5) == (5, 4, 2)
     also(lineage, 5, 1)
     assert lineage.ancestors(5) == (5, 4, 2)
+
+
+def test_ancestors_are_the_same_whoever_else_is_asked_for_with_them() -> None:
+    family = ((50, 30), (30, 20), (20, 10), (40, 10), (15, 50))
+    expected = {50: (50, 30, 20, 10), 20: (20, 10), 10: (10,), 15: (15, 50, 30, 20, 10)}
+    for asked in permutations(expected):
+        lineage = learnt(*family)
+        lineage.prepare(list(asked[:3]))
+        assert {process: lineage.ancestors(process) for process in asked} == expected
 
 
 def test_lineage_is_bounded_in_depth_and_in_number() -> None:
