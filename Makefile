@@ -69,8 +69,8 @@ guest: bpf proto ## a guest: KERNEL=6.1|6.12|latest RUN='command' SHARE=folder I
 	@$(PY) -m tests.guest run --kernel '$(KERNEL)' $(if $(SHARE),--share '$(SHARE)') \
 	    $(if $(filter-out 0,$(ICOUNT)),--icount) $(if $(LSM),--lsm '$(LSM)') $(if $(value RUN),"$$MENSHEN_RUN")
 
-demo: bpf proto ## an intrusion into a guest, denied step by step: KERNEL=..., ENFORCE=0 to see it succeed
-	@ENFORCE='$(or $(ENFORCE),1)' KERNEL='$(KERNEL)' $(PY) -m tests.demo
+demo: bpf proto ## an intrusion into a guest, denied step by step: KERNEL=..., ENFORCE=0 to see it succeed, TUI=1 to watch
+	@ENFORCE='$(or $(ENFORCE),1)' TUI='$(or $(TUI),0)' KERNEL='$(KERNEL)' $(PY) -m tests.demo
 
 bench: bpf proto ## what each operation costs, beside the peers; also as build/bench.json
 	@$(PY) -m tests.bench

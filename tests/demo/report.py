@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from rich.text import Text
 from tests.demo.denials import Denial
 from tests.demo.intruder import Outcome
 from tests.demo.traffic import Count
+from tests.demo.watching import SEQUENCE, Watched
 
 WIDTH = 140
 
@@ -38,6 +39,8 @@ class Run:
     """What `menshen events` complained of."""
     why: str = ""
     """`menshen why` of one denial."""
+    watched: Watched | None = None
+    """The last act; None without Menshen."""
 
     @property
     def served(self) -> bool:
@@ -48,13 +51,15 @@ class Run:
 
     @property
     def passed(self) -> bool:
-        """Every attempt denied by a rule that is named, every normal request answered."""
+        """Every attempt denied by a rule that is named, every normal request answered, the last act told."""
         return (
             self.enforced
             and bool(self.outcomes)
             and all(one.denied for one in self.outcomes)
             and self.served
             and not self.arrived
+            and self.watched is not None
+            and self.watched.told
         )
 
 
@@ -117,6 +122,8 @@ def summary(run: Run) -> list[str]:
         f"{requests.slowest:.1f} s), {len(logins.failures)} failed of {logins.done} logins",
     ]
     lines += [f"          {failure}" for failure in (*requests.failures, *logins.failures)[:10]]
+    if run.watched is not None:
+        lines += _watched(run.watched)
     if run.enforced:
         lines.append(f"others    {len(run.strangers)} not explained by an attempt of the intruder")
         if run.fault:
@@ -126,9 +133,21 @@ def summary(run: Run) -> list[str]:
     return lines
 
 
+def _watched(watched: Watched) -> list[str]:
+    """What the watch told of the last act."""
+    told = f"told of by {SEQUENCE}: {', '.join(dict.fromkeys(watched.chain)) or 'nothing'}"
+    return [
+        f"watch     {watched.events} events, {watched.lost} lost; a valid login in allowed steps was {told}; "
+        f"of its benign twin: {', '.join(watched.false) or 'nothing'}",
+        f"          its connects: {', '.join(watched.connects)} (the sequence alerts; nothing is blocked)",
+    ]
+
+
 def _verdict(run: Run) -> str:
     if run.passed:
-        return "every attempt was denied by a rule, and every normal request was answered"
+        return (
+            "every attempt was denied by a rule, every normal request was answered, the watch told the rest"
+        )
     faults = []
     if not run.enforced:
         faults.append("enforcement was off")
@@ -136,6 +155,8 @@ def _verdict(run: Run) -> str:
         faults.append(f"{passed} attempts succeeded")
     if unclear := sum(not one.denied and not one.succeeded for one in run.outcomes):
         faults.append(f"{unclear} attempts failed with no rule that denied them")
+    if run.enforced and not (run.watched and run.watched.told):
+        faults.append("the watch did not tell the story of the last act, or told of its twin")
     if not run.served:
         faults.append("normal requests failed")
     return ", ".join(faults) or "nothing was attempted"
@@ -147,6 +168,8 @@ def show(run: Run, console: Console) -> None:
     console.print(table(run))
     if run.why:
         console.print(Text(run.why), soft_wrap=True)
+    if run.watched is not None and run.watched.shown:
+        console.print(Text(run.watched.shown), soft_wrap=True)
     for line in summary(run):
         colour = {"PASS": "bold green", "FAIL": "bold red"}.get(line.split(" ")[0], "")
         console.print(Text(line, colour), soft_wrap=True)
@@ -184,5 +207,6 @@ def as_json(run: Run) -> dict[str, Any]:
         "requests": {"done": run.requests.done, "failures": run.requests.failures},
         "logins": {"done": run.logins.done, "failures": run.logins.failures},
         "arrived_outside": run.arrived,
+        "watched": asdict(run.watched) | {"told": run.watched.told} if run.watched else None,
         "other_denials": [one.line for one in run.strangers],
     }

@@ -6,11 +6,13 @@ import socket
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from io import StringIO
 from pathlib import Path
 
 from rich.console import Console
 
-from tests.demo import build, lab
+from tests.demo import build, lab, watching
 from tests.demo.denials import Denial, Denials
 from tests.demo.intruder import Intruder, Outcome
 from tests.demo.outside import Outside
@@ -18,7 +20,7 @@ from tests.demo.report import WIDTH, Run, rule_of, show, word, write
 from tests.demo.steps import Target
 from tests.demo.traffic import Traffic, http_request
 from tests.demo.world import SECRET
-from tests.guest import kernels
+from tests.guest import kernels, terminal
 from tests.guest.cache import REPOSITORY
 from tests.guest.guest import Guest
 from tests.guest.progress import step
@@ -28,8 +30,11 @@ SETTLE_SECONDS = 3
 """Normal requests before the intruder comes, and after he has gone."""
 
 
-def demo(kernel: str, *, enforce: bool, folder: Path = REPOSITORY / "build") -> Run:
-    """Runs it, shows what came of it, and writes it to `folder`."""
+def demo(kernel: str, *, enforce: bool, tui: bool = False, folder: Path = REPOSITORY / "build") -> Run:
+    """Runs it, shows what came of it, and writes it to `folder`.
+
+    `tui`: meanwhile `menshen tui` has this terminal, until somebody leaves it.
+    """
     begin = time.monotonic()
     console = Console(highlight=False)
     if not console.is_terminal:
@@ -39,15 +44,63 @@ def demo(kernel: str, *, enforce: bool, folder: Path = REPOSITORY / "build") -> 
             programs = build.build(Path(work))
         port = _free_port()
         with Guest(kernel, forward={port: 80}) as guest:
-            run = _run(guest, port, programs, console, enforce=enforce, begin=begin)
+            scene = _set(guest, port, programs, enforce=enforce)
+            run = _watched(scene, console) if tui else scene.play(console)
+            run = replace(run, seconds=time.monotonic() - begin)
     show(run, console)
     write(run, folder)
     return run
 
 
-def _run(
-    guest: Guest, port: int, programs: build.Programs, console: Console, *, enforce: bool, begin: float
-) -> Run:
+@dataclass(frozen=True)
+class Scene:
+    """The guest with everything in its place."""
+
+    guest: Guest
+    port: int
+    programs: build.Programs
+    denials: Denials | None
+    """None without Menshen."""
+
+    def play(self, console: Console) -> Run:
+        """The intruder and the last act, beside the service's traffic."""
+        guest, denials = self.guest, self.denials
+        outside = Outside(guest)
+        traffic = Traffic(guest, self.port)
+        traffic.start()
+        try:
+            time.sleep(SETTLE_SECONDS)
+            target = _target(guest, self.programs, kernel=guest.kernel)
+            intruder = Intruder(guest, self.port, target, outside, denials)
+            outcomes = intruder.work(lambda outcome: _tell(console, outcome))
+            console.print("     a valid login does in allowed steps what together is an attack")
+            watched = watching.act(guest) if denials is not None else None
+            time.sleep(SETTLE_SECONDS)
+        finally:
+            traffic.stop()
+        strangers: list[Denial] = []
+        why = ""
+        if denials is not None:
+            denials.stop()
+            tried = [outcome.attempt for outcome in outcomes]
+            why = lab.explain(guest, _secret(outcomes))
+            strangers = [one for one in denials.all if not any(one.fits(attempt) for attempt in tried)]
+        return Run(
+            kernel=guest.kernel.release,
+            enforced=denials is not None,
+            outcomes=outcomes,
+            requests=traffic.requests,
+            logins=traffic.logins,
+            arrived=outside.received,
+            strangers=strangers,
+            seconds=0.0,
+            fault=denials.fault.strip() if denials else "",
+            why=why,
+            watched=watched,
+        )
+
+
+def _set(guest: Guest, port: int, programs: build.Programs, *, enforce: bool) -> Scene:
     with step("demo: the service, and a world around it"), ThreadPoolExecutor() as pool:
         enrolled = pool.submit(lab.enrol, guest, programs) if enforce else None
         lab.furnish(guest, programs)
@@ -55,41 +108,27 @@ def _run(
             enrolled.result()
     denials = None
     if enforce:
-        with step("demo: Menshen's agent, and the policies"):
+        with step("demo: Menshen's agent, the policies, the watch"):
             lab.start_menshen(guest)
+            watching.start(guest)
         denials = Denials(guest)
     with step("demo: starting redis, payments-api, nginx and sshd"):
         lab.start_services(guest)
         _wait_until_served(port)
-    outside = Outside(guest)
-    traffic = Traffic(guest, port)
-    traffic.start()
-    try:
-        time.sleep(SETTLE_SECONDS)
-        intruder = Intruder(guest, port, _target(guest, programs, kernel=guest.kernel), outside, denials)
-        outcomes = intruder.work(lambda outcome: _tell(console, outcome))
-        time.sleep(SETTLE_SECONDS)
-    finally:
-        traffic.stop()
-    strangers: list[Denial] = []
-    why = ""
-    if denials is not None:
-        denials.stop()
-        tried = [outcome.attempt for outcome in outcomes]
-        why = lab.explain(guest, _secret(outcomes))
-        strangers = [one for one in denials.all if not any(one.fits(attempt) for attempt in tried)]
-    return Run(
-        kernel=guest.kernel.release,
-        enforced=enforce,
-        outcomes=outcomes,
-        requests=traffic.requests,
-        logins=traffic.logins,
-        arrived=outside.received,
-        strangers=strangers,
-        seconds=time.monotonic() - begin,
-        fault=denials.fault.strip() if denials else "",
-        why=why,
-    )
+    return Scene(guest, port, programs, denials)
+
+
+def _watched(scene: Scene, console: Console) -> Run:
+    """The same while `menshen tui` has the terminal; what would have been printed is printed afterwards."""
+    aside = Console(file=StringIO(), width=console.width, highlight=False)
+    with ThreadPoolExecutor(1) as stage:
+        played = stage.submit(scene.play, aside)
+        terminal.attach(scene.guest, ["menshen", "tui"])
+        with step("demo: until the play is over"):
+            run = played.result()
+    assert isinstance(aside.file, StringIO)
+    console.print(aside.file.getvalue(), end="")
+    return run
 
 
 def _secret(outcomes: list[Outcome]) -> Denial | None:

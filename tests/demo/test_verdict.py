@@ -13,6 +13,7 @@ from tests.demo.intruder import Outcome
 from tests.demo.report import Run, as_json, summary, word
 from tests.demo.steps import Attempt, Target, attempts
 from tests.demo.traffic import Count
+from tests.demo.watching import STEPS, Watched
 
 ATTEMPT = Attempt(4, "reads a secret", frozenset({"open"}), ("/etc/ledger/secret.key",))
 EVENT = {
@@ -22,6 +23,7 @@ EVENT = {
 }  # fmt: skip
 DENIAL = denial(json.dumps(EVENT))
 DENIED = Outcome(ATTEMPT, "EACCES", succeeded=False, denial=DENIAL)
+WATCHED = Watched(("5432 ECONNREFUSED",), (*STEPS, "scan", "scan"), "", (), events=100, lost=0)
 GOOD = Run(
     kernel="6.1",
     enforced=True,
@@ -31,6 +33,7 @@ GOOD = Run(
     arrived=0,
     strangers=[],
     seconds=1.0,
+    watched=WATCHED,
 )
 
 
@@ -53,6 +56,10 @@ def test_every_step_denied_and_every_request_answered_passes() -> None:
         pytest.param({"logins": Count(done=2, failures=["closed"])}, id="a login failed"),
         pytest.param({"requests": Count()}, id="nobody asked for anything"),
         pytest.param({"logins": Count()}, id="nobody logged in"),
+        pytest.param({"watched": None}, id="nobody watched"),
+        pytest.param({"watched": replace(WATCHED, chain=())}, id="the watch told nothing"),
+        pytest.param({"watched": replace(WATCHED, chain=STEPS[1:])}, id="a part of the story"),
+        pytest.param({"watched": replace(WATCHED, false=("web-shell",))}, id="the twin was told of"),
         pytest.param({"arrived": 1}, id="something reached the outside"),
     ],
 )

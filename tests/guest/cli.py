@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import select
-import shutil
-import signal
 import sys
-import termios
 import threading
-import tty
 from pathlib import Path
 
 import click
 
-from tests.guest import kernels, wire
-from tests.guest.channel import ChannelError, Process
+from tests.guest import kernels, terminal
+from tests.guest.channel import ChannelError
 from tests.guest.guest import Guest
 from tests.guest.host import HostError
 from tests.guest.machine import LSM
 from tests.guest.progress import note
 from tests.guest.qmp import QmpError
-
-FAILED = 125  # ours, as `env` and `timeout` have it: the command itself was not run to its end
+from tests.guest.terminal import FAILED
 
 
 @click.group()
@@ -95,52 +88,13 @@ def image(names: str) -> None:
 def _stream(guest: Guest, command: str) -> int:
     process = guest.popen(command)
     process.close_input()
-    return _show(process)
-
-
-def _show(process: Process) -> int:
-    """Passes the command's output on as it comes; Ctrl-C goes to the command."""
-    while True:
-        try:
-            for kind, data in process.events():
-                stream = sys.stdout.buffer if kind == wire.OUT else sys.stderr.buffer
-                stream.write(data)
-                stream.flush()
-        except KeyboardInterrupt:
-            process.signal(signal.SIGINT)
-            continue
-        return process.status if process.status is not None else FAILED
+    return terminal.show(process)
 
 
 def _shell(guest: Guest) -> int:
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if not terminal.is_there():
         process = guest.popen("sh")
-        threading.Thread(target=_feed, args=(process,), daemon=True).start()
-        return _show(process)
+        threading.Thread(target=terminal.feed, args=(process,), daemon=True).start()
+        return terminal.show(process)
     note("a shell in the guest; leave it with exit or Ctrl-D")
-    process = guest.popen(["bash", "-l"], pty=True)
-
-    def fit(*_: object) -> None:
-        size = shutil.get_terminal_size()
-        process.resize(size.lines, size.columns)
-
-    fit()
-    signal.signal(signal.SIGWINCH, fit)
-    before = termios.tcgetattr(0)
-    try:
-        tty.setraw(0)
-        threading.Thread(target=_feed, args=(process,), daemon=True).start()
-        return _show(process)
-    finally:
-        termios.tcsetattr(0, termios.TCSADRAIN, before)
-
-
-def _feed(process: Process) -> None:
-    """Our standard input to the command, byte by byte as it comes."""
-    while process.status is None:
-        if select.select([0], [], [], 0.2)[0]:
-            data = os.read(0, wire.CHUNK)
-            if not data:
-                process.close_input()
-                return
-            process.write(data)
+    return terminal.attach(guest, ["bash", "-l"])

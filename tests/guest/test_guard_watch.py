@@ -9,6 +9,7 @@ import pytest
 
 from tests.guest.guest import Guest
 from tests.guest.test_agent import SSH, WRITE, wait
+from tests.unit.enforcer.test_metrics import samples
 
 CLOCK = "[Service]\nWatchdogSec=0\n"
 DROP_IN = """\
@@ -67,6 +68,13 @@ if len(sys.argv) == 1:
     answer["child"] = json.loads(subprocess.check_output([sys.argv[0], "child"]))["read"]
 print(json.dumps(answer), flush=True)
 """
+SCRAPE = """
+import socket, sys
+peer = socket.socket(socket.AF_UNIX)
+peer.connect(sys.argv[1])
+peer.sendall(b"GET /metrics HTTP/1.0\\r\\n\\r\\n")
+print(b"".join(iter(lambda: peer.recv(65536), b"")).decode().replace("\\r\\n", "\\n"))
+"""
 ALL_REFUSED = {"read": 1, "write": 1, "change": 1, "by_id": 1, "others": [1]}
 
 
@@ -89,6 +97,11 @@ def enrolled(module_guest: Guest) -> Guest:
         guest.put(f"/etc/systemd/system/{unit}.service.d/clock.conf", CLOCK)
     guest.snapshot("enrolled")
     return guest
+
+
+def scrape(guest: Guest, name: str) -> dict[tuple[str, tuple[str, ...]], float]:
+    command = ["python3", "-c", SCRAPE, f"/run/menshen/{name}.sock"]
+    return samples(guest.run(command).stdout.partition("\n\n")[2])
 
 
 def arm(guest: Guest) -> None:
@@ -126,6 +139,12 @@ def test_beside_an_armed_guard_the_watch_knows_identities(enrolled: Guest) -> No
         "/bin/true; menshen observations -o json -n 500 --type exec "
         '| grep -q \'"identity": *"os/coreutils"\'',
     )
+    assert scrape(enrolled, "metrics")["menshen_agent_guard_armed", ()] == 1
+    assert scrape(enrolled, "metrics")["menshen_agent_denials_total", ()] >= 1
+    watched = scrape(enrolled, "watch-metrics")
+    assert watched["menshen_watch_gate_connected", ()] == 1
+    assert watched["menshen_watch_events_total", ("delivered", "exec")] > 10
+    assert "metrics: /run/menshen/watch-metrics.sock" in enrolled.run("menshen status", check=False).stdout
     watch = enrolled.run("systemctl show -p MainPID --value menshen-watch").stdout.strip()
     assert enrolled.run(f"head -c 1 /proc/{watch}/mem", check=False).status != 0
     enrolled.run("systemctl stop menshen-watch", timeout=100)
