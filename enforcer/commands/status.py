@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from enforcer.api import watch_pb2 as wpb
 
 MEGABYTE = 1_000_000
+PATIENCE = 10.0
+"""Seconds for the watch, which is not what was asked for first."""
 
 
 @click.command()
@@ -30,7 +32,7 @@ def status(socket: Path | None, output: str) -> None:
 
     with agent(socket) as stub:
         reply = stub.Status(pb.StatusRequest(), timeout=TIMEOUT)
-    watch = _watch(socket)
+    watch, why = _watch(socket)
     if output == "json":
         from google.protobuf.json_format import MessageToDict  # noqa: PLC0415
 
@@ -42,27 +44,27 @@ def status(socket: Path | None, output: str) -> None:
         shown = fields(reply) | {"watch": fields(watch) if watch is not None else None}
         click.echo(json.dumps(shown, indent=1, ensure_ascii=True))
     else:
-        _show(reply, watch)
+        _show(reply, watch, why)
     if not all(line.ok for line in reply.health):
         raise SystemExit(1)
 
 
-def _watch(socket: Path | None) -> wpb.WatchStatusReply | None:
-    """How the watch beside this agent stands; None if there is none."""
+def _watch(socket: Path | None) -> tuple[wpb.WatchStatusReply | None, str]:
+    """How the watch beside this agent stands, or why that is not known."""
     from enforcer.api import watch_pb2 as wpb  # noqa: PLC0415
-    from enforcer.client import TIMEOUT, watch  # noqa: PLC0415
+    from enforcer.client import watch  # noqa: PLC0415
     from enforcer.places import Places  # noqa: PLC0415
 
     beside = (socket or Places().socket).with_name(Places().watch_socket.name)
     try:
         with watch(beside) as stub:
-            reply: wpb.WatchStatusReply = stub.Status(wpb.WatchStatusRequest(), timeout=TIMEOUT)
-            return reply
-    except click.ClickException:
-        return None
+            reply: wpb.WatchStatusReply = stub.Status(wpb.WatchStatusRequest(), timeout=PATIENCE)
+            return reply, ""
+    except click.ClickException as error:
+        return None, error.message.splitlines()[0] if beside.exists() else "not running"
 
 
-def _show(reply: pb.StatusReply, watch: wpb.WatchStatusReply | None) -> None:
+def _show(reply: pb.StatusReply, watch: wpb.WatchStatusReply | None, why: str) -> None:
     def row(name: str, text: str) -> None:
         click.echo(f"{click.style(f'{name:12}', bold=True)} {text}")
 
@@ -80,7 +82,7 @@ def _show(reply: pb.StatusReply, watch: wpb.WatchStatusReply | None) -> None:
     row("agent", f"{escape(reply.version)} since {since}, kernel {escape(reply.kernel)}")
     row("", f"{_uses(reply)}; metrics: {escape(reply.metrics)}")
     if watch is None:
-        row("watch", "not running")
+        row("watch", escape(why))
     else:
         lost = sum(each.lost for each in watch.types)
         limited = sum(each.limited for each in watch.types)
