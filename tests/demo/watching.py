@@ -45,7 +45,7 @@ class Watched:
     chain: tuple[str, ...]
     """The steps of the alert, as far as it was told."""
     shown: str
-    """The alert as `menshen alerts` shows it."""
+    """The alert as `menshen alerts` shows it; without one, what was seen of the tool."""
     false: tuple[str, ...]
     """Grave alerts about the twin."""
     events: int
@@ -108,7 +108,7 @@ def act(guest: Guest) -> Watched:
     return Watched(
         connects=tuple(connects),
         chain=tuple(step["step"] for alert in mine[:1] for step in alert["chain"]),
-        shown=_shown(guest, mine[0]["id"]) if mine else "",
+        shown=_shown(guest, mine[0]["id"]) if mine else _seen(guest),
         false=tuple(grave),
         events=int(status["events"]),
         lost=sum(int(each["lost"]) for each in status["types"]),
@@ -118,6 +118,10 @@ def act(guest: Guest) -> Watched:
 def _login(guest: Guest, tool: str) -> list[str]:
     script = _DO.format(folder=tool.rpartition("/")[0], tool=tool, probe=_PROBE)
     return guest.run(f"{SSH} '{script}'", timeout=120).stdout.splitlines()
+
+
+def _seen(guest: Guest) -> str:
+    return guest.run(f"menshen observations -n 0 --text {TOOL}", check=False).stdout
 
 
 def _shown(guest: Guest, number: int) -> str:
