@@ -75,7 +75,9 @@ print(next(steps) - 1)
 RUN = """
 import random, signal
 kills, swaps, upgrades, cuts = json.loads(Path("/root/counts").read_text())
-Gate.load(OBJECT, version="one", capacity=65536).install(IMAGE)
+gate = Gate.load(OBJECT, version="one", capacity=65536)
+gate.install(IMAGE)
+gate.close()
 loops = [
     subprocess.Popen(
         ["nice", "-n", "10", "taskset", "-c", str(cpu), sys.executable, "/root/loop.py"],
