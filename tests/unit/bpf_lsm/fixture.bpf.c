@@ -80,7 +80,7 @@ int follow(struct follow_args *args)
 		return -12;
 	label->session = args->session;
 	label->identity = args->identity;
-	verdict = follow_sequences(&taken);
+	verdict = follow_sequences(taken.slot, taken.want, taken.class, taken.operation, taken.port);
 	return verdict ? (verdict & 0xffff) << 2 | (verdict >> 24 & 1) << 1 | 1 : 0;
 }
 
