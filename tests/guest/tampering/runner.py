@@ -41,7 +41,7 @@ def told(start: int, *, wait: bool) -> list[str]:
     """The rules of ours that refused something since the log had this size."""
     deadline = time.monotonic() + (PATIENCE if wait else 0)
     while True:
-        lines = LOG.read_bytes()[start:].splitlines()
+        lines = LOG.read_bytes()[start:].rpartition(b"\n")[0].splitlines()  # the last may be half written
         rules = [json.loads(line).get("rule_name", "") for line in lines]
         ours = sorted({rule for rule in rules if rule == "guard" or rule.startswith("menshen-")})
         if ours or time.monotonic() > deadline:
