@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import socket
 from pathlib import Path
 from typing import Final
 
@@ -19,16 +20,31 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def keep(folder: Path) -> int:
-    """A descriptor of a clone of the mount that `folder` is on."""
-    return _call(
+    """A descriptor that holds a clone of the mount that `folder` is on.
+
+    It is a socket in which the clone's own descriptor waits: that one is O_PATH, which process 1 refuses.
+    """
+    clone = _call(
         f"cannot clone the mount of {folder}",
         _OPEN_TREE, _AT_FDCWD, os.fsencode(folder), _OPEN_TREE_CLONE | os.O_CLOEXEC,
     )  # fmt: skip
+    try:
+        ours, kept = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        with ours, kept:
+            socket.send_fds(ours, [b"mount"], [clone])
+            return kept.detach()
+    finally:
+        os.close(clone)
 
 
 def put_back(kept: int, folder: Path) -> None:
-    """Mount at `folder` what keep() gave."""
-    _call(f"cannot mount {folder}", _MOVE_MOUNT, kept, b"", _AT_FDCWD, os.fsencode(folder), _FROM_DESCRIPTOR)
+    """Mount at `folder` what keep() gave; `kept` is closed, and empty in whoever else holds it."""
+    with socket.socket(fileno=kept) as held:
+        _, clones, _, _ = socket.recv_fds(held, 16, 1, socket.MSG_DONTWAIT)
+    what = f"cannot mount {folder}"
+    for clone in clones:
+        _call(what, _MOVE_MOUNT, clone, b"", _AT_FDCWD, os.fsencode(folder), _FROM_DESCRIPTOR)
+        os.close(clone)
 
 
 def _call(what: str, number: int, *arguments: int | bytes) -> int:

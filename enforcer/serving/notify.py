@@ -22,14 +22,19 @@ def notify(state: str) -> bool:
 
 
 def store(name: str, descriptor: int) -> bool:
-    """Give the service manager a descriptor to keep over our death; False if it keeps none."""
+    """Give the service manager a descriptor to keep over our death, in the place of what it has of that name.
+
+    False if it keeps none.
+    """
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address or address[0] not in "@/":
         return False
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
-        state = f"FDSTORE=1\nFDNAME={name}".encode()
+        # Not polled: a socket whose other end is closed would be dropped.
+        state = f"FDSTORE=1\nFDPOLL=0\nFDNAME={name}".encode()
         try:
             channel.connect("\0" + address[1:] if address[0] == "@" else address)
+            channel.send(f"FDSTOREREMOVE=1\nFDNAME={name}".encode())
             socket.send_fds(channel, [state], [descriptor])
         except OSError:
             return False

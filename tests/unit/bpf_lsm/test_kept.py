@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 import fcntl
 import os
+import select
 import subprocess
 from pathlib import Path
 
@@ -26,10 +27,17 @@ def test_what_is_kept_outlives_an_unmount_and_can_be_put_back(tmp_path: Path) ->
         subprocess.run(["umount", "-l", place], check=True)
         assert not (place / "menshen").exists()
         put_back(kept, place)
-        os.close(kept)
         assert (place / "menshen").is_dir()
     finally:
         subprocess.run(["umount", "-l", place], check=False)
+
+
+def test_what_is_kept_can_be_polled_as_process_1_does_before_it_keeps_anything(tmp_path: Path) -> None:
+    """It refused a descriptor that is O_PATH: EBADF."""
+    kept = keep(tmp_path)
+    with select.epoll() as poll:
+        poll.register(kept)
+    os.close(kept)
 
 
 def test_a_generation_is_that_of_the_inode_and_no_right_is_needed(tmp_path: Path) -> None:

@@ -17,8 +17,9 @@ def test_a_descriptor_is_sent_with_its_name(tmp_path: Path, monkeypatch: pytest.
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager, (tmp_path / "file").open("w") as ours:
         manager.bind(address)
         assert store("pins", ours.fileno())
+        assert manager.recv(100) == b"FDSTOREREMOVE=1\nFDNAME=pins"
         text, descriptors, _, _ = socket.recv_fds(manager, 100, 4)
-    assert text == b"FDSTORE=1\nFDNAME=pins"
+    assert text == b"FDSTORE=1\nFDPOLL=0\nFDNAME=pins"
     assert os.fstat(descriptors[0]).st_ino == (tmp_path / "file").stat().st_ino
     os.close(descriptors[0])
 
