@@ -90,7 +90,8 @@ format: build/setup.stamp ## Python and C into the house's form
 	@if [ -n "$(C_SOURCES)" ]; then clang-format -i $(C_SOURCES); fi
 
 unit: bpf proto ## the tests that need no kernel of their own
-	@$(PYTEST) -m 'not guest'
+	@$(PY) -m pytest -m alone
+	@$(PYTEST) -m 'not guest and not alone'
 
 fuzz: bpf proto ## each fuzzer for SECONDS (60), or one: TARGET=yaml; what is found is kept in build/fuzz
 	@for target in $(or $(TARGET),yaml trust elf statement image description event); do \
@@ -102,12 +103,13 @@ mutation: build/setup.stamp ## changes the compiler and the evaluator; 90 % of t
 	@$(PY) -m tests.mutation
 
 test: lint image ## lint and every test, on every kernel (KERNELS=6.1,latest for some)
-	@$(PYTEST) --durations 20 $(if $(KERNELS),--kernels '$(KERNELS)')
+	@$(PY) -m pytest -m alone
+	@$(PYTEST) -m 'not alone' --durations 20 $(if $(KERNELS),--kernels '$(KERNELS)')
 
 nightly: image ## the long runs: accesses and lives of trees against the evaluator, 450 chances for a gap, tampering by root, the fuzzers
 	@MENSHEN_AGREEMENT_ACCESSES=$(or $(ACCESSES),100000) MENSHEN_AGREEMENT_LIVES=$(or $(LIVES),200) \
 	    $(PY) -m pytest tests/guest/test_agreement.py tests/guest/test_agreement_stateful.py -s --timeout 0 $(if $(KERNELS),--kernels '$(KERNELS)')
-	@MENSHEN_NIGHTLY=1 $(PY) -m pytest tests/guest/test_gap.py tests/guest/tampering --timeout 0 $(if $(KERNELS),--kernels '$(KERNELS)')
+	@MENSHEN_NIGHTLY=1 $(PY) -m pytest tests/guest/test_gap.py tests/guest/test_demo.py tests/guest/tampering --timeout 0 $(if $(KERNELS),--kernels '$(KERNELS)')
 	@$(MAKE) fuzz SECONDS=$(or $(SECONDS),3600)
 
 clean: ## forgets all that was built, guests and snapshots too

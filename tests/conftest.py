@@ -13,11 +13,12 @@ hypothesis.settings.load_profile("menshen")
 
 MARKERS = {
     "guest": "runs in a QEMU guest, on every kernel of the matrix (see tests/guest/README.md)",
+    "alone": "counts what happens on this machine: nothing runs beside it",
     "slow": "takes more than half a minute",
 }
 
 WATCHES_THE_MACHINE = ("tests/unit/bpf_lsm/test_watch.py", "tests/unit/detect/test_live.py")
-"""Modules that count what happens on this machine: two at once would each count what the other does."""
+"""Modules that count what happens on this machine: what ran beside them would be counted too."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -36,4 +37,4 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.nodeid.startswith(WATCHES_THE_MACHINE):
-            item.add_marker(pytest.mark.xdist_group("watches the machine"))
+            item.add_marker(pytest.mark.alone)

@@ -51,15 +51,13 @@ class Run:
 
     @property
     def passed(self) -> bool:
-        """Every attempt denied by a rule that is named, every normal request answered, the last act told."""
+        """Every attempt denied by a rule that is named, every normal request answered."""
         return (
             self.enforced
             and bool(self.outcomes)
             and all(one.denied for one in self.outcomes)
             and self.served
             and not self.arrived
-            and self.watched is not None
-            and self.watched.told
         )
 
 
@@ -140,14 +138,13 @@ def _watched(watched: Watched) -> list[str]:
         f"watch     {watched.events} events, {watched.lost} lost; a valid login in allowed steps was {told}; "
         f"of its benign twin: {', '.join(watched.false) or 'nothing'}",
         f"          its connects: {', '.join(watched.connects)} (the sequence alerts; nothing is blocked)",
+        *([] if watched.told else ["          THE WATCH DID NOT TELL THE WHOLE STORY, or told of the twin"]),
     ]
 
 
 def _verdict(run: Run) -> str:
     if run.passed:
-        return (
-            "every attempt was denied by a rule, every normal request was answered, the watch told the rest"
-        )
+        return "every attempt was denied by a rule, and every normal request was answered"
     faults = []
     if not run.enforced:
         faults.append("enforcement was off")
@@ -155,8 +152,6 @@ def _verdict(run: Run) -> str:
         faults.append(f"{passed} attempts succeeded")
     if unclear := sum(not one.denied and not one.succeeded for one in run.outcomes):
         faults.append(f"{unclear} attempts failed with no rule that denied them")
-    if run.enforced and not (run.watched and run.watched.told):
-        faults.append("the watch did not tell the story of the last act, or told of its twin")
     if not run.served:
         faults.append("normal requests failed")
     return ", ".join(faults) or "nothing was attempted"

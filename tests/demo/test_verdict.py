@@ -56,10 +56,6 @@ def test_every_step_denied_and_every_request_answered_passes() -> None:
         pytest.param({"logins": Count(done=2, failures=["closed"])}, id="a login failed"),
         pytest.param({"requests": Count()}, id="nobody asked for anything"),
         pytest.param({"logins": Count()}, id="nobody logged in"),
-        pytest.param({"watched": None}, id="nobody watched"),
-        pytest.param({"watched": replace(WATCHED, chain=())}, id="the watch told nothing"),
-        pytest.param({"watched": replace(WATCHED, chain=STEPS[1:])}, id="a part of the story"),
-        pytest.param({"watched": replace(WATCHED, false=("web-shell",))}, id="the twin was told of"),
         pytest.param({"arrived": 1}, id="something reached the outside"),
     ],
 )
@@ -98,3 +94,11 @@ def test_calls_are_written_in_the_services_language_and_its_answer_is_read() -> 
 def test_the_intruder_tries_all_thirteen_steps() -> None:
     target = Target(foothold=b"\x7fELF", module=b"\x7fELF", redis=2, sshd=3)
     assert sorted({attempt.step for attempt in attempts(target)}) == list(range(1, 14))
+
+
+@pytest.mark.parametrize("change", [{"chain": ()}, {"chain": STEPS[1:]}, {"false": ("web-shell",)}])
+def test_a_watch_that_does_not_tell_the_story_is_said_and_does_not_decide(change: dict[str, object]) -> None:
+    run = replace(GOOD, watched=replace(WATCHED, **change))  # type: ignore[arg-type]
+    assert run.passed
+    assert any("DID NOT TELL" in line for line in summary(run))
+    assert not any("DID NOT TELL" in line for line in summary(GOOD))

@@ -103,15 +103,15 @@ def act(guest: Guest) -> Watched:
     deadline = time.monotonic() + PATIENCE
     while not (mine := alerts.about(TOOL, SEQUENCE)) and time.monotonic() < deadline:
         time.sleep(0.2)
-    status = json.loads(guest.run("menshen status -o json", check=False).stdout)["watch"]
+    status = json.loads(guest.run("menshen status -o json", check=False).stdout)["watch"] or {}
     grave = [one["name"] for one in alerts.about(TWINS_TOOL) if one["level"] in GRAVE]
     return Watched(
         connects=tuple(connects),
         chain=tuple(step["step"] for alert in mine[:1] for step in alert["chain"]),
         shown=_shown(guest, mine[0]["id"]) if mine else _seen(guest),
         false=tuple(grave),
-        events=int(status["events"]),
-        lost=sum(int(each["lost"]) for each in status["types"]),
+        events=int(status.get("events", 0)),
+        lost=sum(int(each["lost"]) for each in status.get("types", [])),
     )
 
 

@@ -27,7 +27,7 @@ the number of a name) is written in both and compared by a test."""
 
 ONLY_IN: dict[str, tuple[str, ...]] = {
     "ctypes": ("bpf_lsm",),  # the one package that calls into libbpf and the kernel by itself
-    "socket": ("enforcer", "tui"),
+    "socket": ("bpf_lsm", "enforcer", "tui"),  # bpf_lsm: a descriptor waits in one
     "subprocess": ("enforcer", "identity"),
     "grpc": ("enforcer",),
     "cryptography": ("identity",),
