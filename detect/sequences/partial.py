@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from itertools import islice, takewhile
+from itertools import islice
 from typing import Any, Final
 
 import numpy as np
@@ -160,8 +160,12 @@ class Partial:
                 self._let_go(state.runs, [key for key, runs in state.runs.items() if _over(state, runs, now)])
         for begin in self.begins:
             since = self._shelf.since(now - begin.within)
-            early = takewhile(lambda noted: noted[1] < since, begin.last.items())  # noqa: B023 - used at once
-            self._let_go(begin.last, [key for key, _ in early])
+            early = []
+            for key, noted in begin.last.items():  # the earliest first
+                if noted >= since:
+                    break
+                early.append(key)
+            self._let_go(begin.last, early)
         if self._gone > self.live // 2:
             self._forget_waiting()
 

@@ -206,20 +206,7 @@ def metrics() -> tuple[Metric[Look], ...]:
             lambda look: {(reader.name,): reader.undecoded for reader in look.agent.readers},
             "ring",
         ),
-        of.gauge(
-            "ring_waiting_bytes",
-            "bytes",
-            "What waits in a ring to be read.",
-            lambda look: {(name,): fill.used for name, fill in look.rings.items()},
-            "ring",
-        ),
-        of.gauge(
-            "ring_size_bytes",
-            "bytes",
-            "Room of a ring.",
-            lambda look: {(name,): fill.size for name, fill in look.rings.items()},
-            "ring",
-        ),
+        *of.rings(lambda look: look.rings),
         of.gauge(
             "map_entries",
             "entries",

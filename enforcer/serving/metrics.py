@@ -18,6 +18,8 @@ from enforcer.serving.process import resident_bytes
 if TYPE_CHECKING:
     from prometheus_client.registry import CollectorRegistry
 
+    from bpf_lsm.fill import Fill
+
 S = TypeVar("S")
 Value = float | Mapping[tuple[str, ...], float] | None
 """A number, one for each combination of labels, or nothing to tell."""
@@ -95,6 +97,25 @@ class Names(Generic[S]):
     def gauge(self, name: str, unit: str, text: str, read: Callable[[S], Value], *labels: str) -> Metric[S]:
         """What is so now."""
         return Metric(f"{self.prefix}_{name}", "gauge", unit, text, read, labels)
+
+    def rings(self, look: Callable[[S], Mapping[str, Fill]]) -> tuple[Metric[S], ...]:
+        """How full the kernel's rings are."""
+        return (
+            self.gauge(
+                "ring_waiting_bytes",
+                "bytes",
+                "What waits in a ring to be read.",
+                lambda now: {(name,): fill.used for name, fill in look(now).items()},
+                "ring",
+            ),
+            self.gauge(
+                "ring_size_bytes",
+                "bytes",
+                "Room of a ring.",
+                lambda now: {(name,): fill.size for name, fill in look(now).items()},
+                "ring",
+            ),
+        )
 
     def process(self, started: Callable[[S], float]) -> tuple[Metric[S], ...]:
         """What every process measures of itself. `started` is in seconds since the epoch."""

@@ -118,20 +118,7 @@ def metrics() -> tuple[Metric[Look], ...]:
             "outcome",
         ),
         of.counter("ring_lost_records", "records", "Records that a ring had no room for.", _lost, "ring"),
-        of.gauge(
-            "ring_waiting_bytes",
-            "bytes",
-            "What waits in a ring to be read.",
-            lambda look: {(name,): fill.used for name, fill in look.rings.items()},
-            "ring",
-        ),
-        of.gauge(
-            "ring_size_bytes",
-            "bytes",
-            "Room of a ring.",
-            lambda look: {(name,): fill.size for name, fill in look.rings.items()},
-            "ring",
-        ),
+        *of.rings(lambda look: look.rings),
         of.counter(
             "ring_bad_records", "records", "Records that were none.", lambda look: look.counters.malformed
         ),

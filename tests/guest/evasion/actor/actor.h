@@ -124,4 +124,13 @@ void put(const char *path, const void *content, size_t size, int mode);
 void mount_apart(void);
 void copy(const char *from, const char *to, int mode);
 
+/* Open, try, close. */
+static inline int open_it(const char *path, int flags)
+{
+	int fd = TRY(do_open(path, flags));
+
+	close(fd);
+	return 0;
+}
+
 #endif
