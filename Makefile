@@ -16,7 +16,7 @@ PY := $(VENV)/bin/python
 KERNEL ?= 6.1
 # tests run so many at a time; a guest takes one processor
 JOBS ?= 2
-PYTEST := $(PY) -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder
+PYTEST := $(PY) -m pytest -n $(JOBS) --no-loadscope-reorder
 # as it was typed: make itself would expand the $ in it
 export MENSHEN_RUN := $(value RUN)
 

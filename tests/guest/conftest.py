@@ -24,13 +24,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.guest)
-            item.add_marker(pytest.mark.xdist_group(_one_after_the_other(item)))
-
-
-def _one_after_the_other(item: pytest.Item) -> str:
-    """Tests of one module and kernel share a guest and its snapshots: one worker runs them, in order."""
-    callspec = getattr(item, "callspec", None)
-    return f"{item.nodeid.split('::')[0]}-{callspec.params.get('kernel') if callspec else None}"
 
 
 @pytest.fixture(scope="session")
