@@ -156,6 +156,7 @@ class LabelFlag(enum.IntFlag):
     AGENT = 64
     FIRST = 128
     WATCH = 256
+    MANAGER = 512
 
 
 class OwnKind(enum.IntEnum):

@@ -39,9 +39,9 @@ int BPF_PROG(task_alloc, struct task_struct *task, unsigned long clone_flags)
 		return 0;
 	}
 	label->identity = parent->identity;
-	label->flags = parent->flags & (LABEL_ADOPTED | LABEL_KERNEL | LABEL_SCRIPT | LABEL_AGENT);
+	label->flags = parent->flags & (LABEL_ADOPTED | LABEL_KERNEL | LABEL_SCRIPT | LABEL_AGENT | LABEL_MANAGER);
 	if (parent_task->tgid == 1)
-		label->flags |= LABEL_FIRST;
+		label->flags |= LABEL_FIRST | LABEL_MANAGER;
 	label->digest = parent->digest;
 	notice_login(parent, parent_task);
 	inherit_session(label, parent, parent_task, clone_flags & CLONE_THREAD,

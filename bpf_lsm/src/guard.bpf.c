@@ -128,9 +128,16 @@ int BPF_PROG(guard_executed)
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct label *label = label_of(task);
 
-	if (!switches || !label || !(label->flags & (LABEL_FIRST | LABEL_AGENT | LABEL_WATCH)))
+	if (!switches || !label)
+		return 0;
+	/* Before the guard is armed the first program of all gives way to the system's own. */
+	if (task->tgid == 1 && !is_armed(switches))
+		switches->first = label->identity;
+	if (!(label->flags & (LABEL_FIRST | LABEL_MANAGER | LABEL_AGENT | LABEL_WATCH)))
 		return 0;
 	label->flags &= ~(LABEL_AGENT | LABEL_WATCH);
+	if (!label->identity || label->identity != switches->first)
+		label->flags &= ~LABEL_MANAGER;
 	if (label->identity == switches->first)
 		return 0;
 	if (label->flags & LABEL_FIRST && is_armed(switches) && label->identity) {
