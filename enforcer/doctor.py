@@ -15,6 +15,7 @@ from enforcer.names import AGENT
 from enforcer.places import GROUP, Places
 
 MIN_FREE = 64 << 20
+INIT_BOTTOM = "etc/initramfs-tools/scripts/init-bottom/menshen"
 
 
 class Level(enum.StrEnum):
@@ -178,17 +179,32 @@ def service(places: Places) -> Iterator[Finding]:
         yield Finding(
             "group", Level.WARN, f"no group {GROUP}: only root can read", f"groupadd --system {GROUP}"
         )
-    wants = places.root / "etc/systemd/system/multi-user.target.wants/menshen.service"
-    if wants.is_symlink():
+    from enforcer.boot.run import WANTED  # noqa: PLC0415
+
+    if (places.root / WANTED).is_symlink():
         yield Finding("service", Level.OK, "the agent starts at boot")
     else:
         yield Finding("service", Level.WARN, "the agent does not start at boot", "systemctl enable menshen")
+    yield from _early(places)
     folder = next((one for one in (places.log, *places.log.parents) if one.is_dir()), Path("/"))
     free = shutil.disk_usage(folder).free
     if free < MIN_FREE:
         yield Finding("disk", Level.WARN, f"{folder} has {free >> 20} MiB left for logs", "make room")
     else:
         yield Finding("disk", Level.OK, f"{folder} has {free >> 20} MiB left")
+
+
+def _early(places: Places) -> Iterator[Finding]:
+    from enforcer.boot import beginning  # noqa: PLC0415
+
+    wants = places.root / "etc/systemd/system/sysinit.target.wants/menshen-early.service"
+    if (begun := beginning.noted(places.beginning)) is not None:
+        yield Finding("boot", Level.OK, str(begun))
+    if wants.is_symlink() or (places.root / INIT_BOTTOM).exists():
+        yield Finding("early", Level.OK, "the last image is put in force early at boot")
+    else:
+        yield Finding("early", Level.WARN, "until the agent has started, nothing is enforced at boot",
+                      "systemctl enable menshen-early")  # fmt: skip
 
 
 CHECKS: tuple[Check, ...] = (root, kernel, programs, identities, trust, policies, service)

@@ -19,7 +19,7 @@ from importlib import resources
 from pathlib import Path
 
 from enforcer.errors import EnforcerError
-from enforcer.names import AGENT, COMMAND, LIBRARY, WATCH
+from enforcer.names import AGENT, COMMAND, EARLY, LIBRARY, WATCH
 from enforcer.places import GROUP, Places
 from identity import catalogue_file
 from identity.catalogue import Catalogue, Entry, Source
@@ -31,6 +31,7 @@ LAUNCHERS = {
     "menshen": ("enforcer.cli", COMMAND),
     "menshen-agent": ("enforcer.agent.run", AGENT),
     "menshen-watch": ("enforcer.watch.run", WATCH),
+    "menshen-early": ("enforcer.boot.run", EARLY),
 }
 """Name in bin/: the module whose main() it runs, and its identity."""
 
@@ -43,7 +44,13 @@ from {module} import main
 
 sys.exit(main())
 """
-_UNITS = ("menshen.service", "menshen-watch.service")
+_UNITS = ("menshen-early.service", "menshen.service", "menshen-watch.service")
+_INITRAMFS = {
+    "init-top": "etc/initramfs-tools/scripts/init-top/menshen",
+    "init-bottom": "etc/initramfs-tools/scripts/init-bottom/menshen",
+}
+_FIRST = "menshen-init"
+"""In bin/: what the initramfs starts in the place of the system's init."""
 _SHIPPED_PREFIX = "/opt/menshen/"
 _EVIDENCE = "menshen enrol-self"
 
@@ -55,11 +62,15 @@ class Enrolled:
     launchers: list[Path] = field(default_factory=list)
     libraries: int = 0
     units: list[Path] = field(default_factory=list)
+    scripts: list[Path] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
-def enrol_self(places: Places, prefix: Path, *, service: bool) -> Enrolled:
-    """Write the launchers, put them and the libraries of `prefix` into the catalogue, install the unit."""
+def enrol_self(places: Places, prefix: Path, *, service: bool, initramfs: bool = False) -> Enrolled:
+    """Write the launchers, put them and the libraries of `prefix` into the catalogue, install the units.
+
+    `initramfs`: also install what has the gate start before the system does, by initramfs-tools.
+    """
     done = Enrolled()
     python = prefix / "bin/python"
     if not python.exists():
@@ -79,7 +90,20 @@ def enrol_self(places: Places, prefix: Path, *, service: bool) -> Enrolled:
         done.units = [_install_unit(places, prefix, unit) for unit in _UNITS]
         subprocess.run(["systemctl", "daemon-reload"], check=False, capture_output=True)
         _make_group(done)
+    if initramfs:
+        done.scripts = list(install_initramfs(places.root, prefix, prefix))
     return done
+
+
+def install_initramfs(root: Path, into: Path, prefix: Path) -> Iterator[Path]:
+    """Write the scripts for initramfs-tools below `root`, and what they start, at `prefix`, to `into`."""
+    folder = resources.files("enforcer").joinpath("boot/initramfs")
+    targets = {name: root / place for name, place in _INITRAMFS.items()} | {_FIRST: into / "bin" / _FIRST}
+    for name, target in targets.items():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        text = folder.joinpath(name).read_text().replace(_SHIPPED_PREFIX, f"{prefix}/")
+        write_atomically(target, text.encode(), mode=0o755)
+        yield target
 
 
 def launcher_fault(places: Places, script: Path) -> str:

@@ -10,6 +10,7 @@ from identity.names import UNIDENTIFIED_ID, identity_id
 AGENT = "menshen/agent"
 COMMAND = "menshen/cli"
 WATCH = "menshen/watch"
+EARLY = "menshen/early"
 LIBRARY = "menshen/lib"
 
 
@@ -18,7 +19,7 @@ class Names:
 
     def __init__(self) -> None:
         self._names = {UNIDENTIFIED_ID: UNIDENTIFIED}
-        self.learn_names((AGENT, COMMAND, WATCH, LIBRARY))
+        self.learn_names((AGENT, COMMAND, WATCH, EARLY, LIBRARY))
 
     def learn(self, names: Mapping[int, str]) -> None:
         """Take in names by their id."""

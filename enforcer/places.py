@@ -72,6 +72,11 @@ class Places:
         return self.root / "run/menshen"
 
     @property
+    def beginning(self) -> Path:
+        """How late enforcement began after the kernel's start."""
+        return self.run / "beginning.json"
+
+    @property
     def socket(self) -> Path:
         return self.run / "api.sock"
 

@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from enforcer import certificates
@@ -27,6 +28,8 @@ from enforcer.agent.service import Service
 from enforcer.agent.tallies import Tallies
 from enforcer.agent.tasks import Executables
 from enforcer.api import menshen_pb2_grpc as pb_grpc
+from enforcer.boot import beginning
+from enforcer.boot.beginning import Stage
 from enforcer.errors import Problem
 from enforcer.events import Event
 from enforcer.names import AGENT, COMMAND, WATCH
@@ -49,6 +52,8 @@ RULES = 65_536
 ROWS = 4_096
 STUCK = 30.0
 """Seconds without a sign of life of a reader after which the watchdog is no longer fed."""
+STEP = 5.0
+"""Seconds by which the clock of the day must move against the one since boot to be taken for set."""
 
 
 class Agent:
@@ -73,7 +78,8 @@ class Agent:
         self._settings = settings
         self._compiler = compiler
         self._self_fault = self_fault
-        self._scanned = 0.0
+        self._search_due = 0.0
+        self._clock_offset = _clock_offset()
         self._ended = threading.Event()
         self._is_off = False
         for folder in (places.state, places.run, places.log, places.policies, places.trust):
@@ -100,7 +106,7 @@ class Agent:
             begun=self.tallies.begin,
         )
         self.authority = Authority(group, names, self.identify, self.policy.confines)
-        self.report = Report(self)
+        self.report = Report(self, places.beginning)
         self.calls = Calls(self, places, settings)
         resolver = Resolver(names, tables)
         self.readers = [
@@ -144,7 +150,7 @@ class Agent:
         self._arm()
         for reader in self.readers:
             reader.start()
-        self._scanned = 0.0 if adopted else time.time()
+        self._search_due = time.monotonic() + (0 if adopted else self._settings.rescan)
         self._server.start()
         self.exporter.start()
         self.journal.notice(
@@ -197,11 +203,20 @@ class Agent:
         found = self._executables.look(self.credentials.lookup)
         count = self.gate.adopt_tasks(found.by_file, {os.getpid(): identity_id(AGENT)})
         log.info("%d programs are known by digest; %d tasks were here before the gate", change.total, count)
+        self._begun(count)
         if found.unidentified:
             log.warning("running without an identity: %s", ", ".join(sorted(found.unidentified)[:20]))
         late = [pid for pid in found.by_pid if self.identify(pid) == 0]
         if late:
             log.warning("started while the gate was, and so without identity until restarted: %s", late[:50])
+
+    def _begun(self, running: int) -> None:
+        """Nobody put an image in force earlier: how late it is."""
+        try:
+            begun = replace(beginning.measure(Stage.AGENT, running), searched=True)
+            beginning.note(begun, self._places.beginning)
+        except OSError as error:
+            log.error("how late enforcement began is not on record: %s", error)
 
     def revoke(self) -> None:
         """Tell the gate at once which sequences were taken back, whatever the image says."""
@@ -228,12 +243,16 @@ class Agent:
 
     def tick(self) -> None:
         """Do what is due: take away what has expired, and from time to time search for signed programs."""
-        now = time.time()
         if self.gate.guarded and self.gate.follow_first():
             who = self.credentials.names(self.identify(1))
             self.journal.notice(f"process 1 is {who} now: what it starts for the unit is the agent")
-        if now >= self._scanned + self._settings.rescan:
-            self._scanned = now
+        if abs(step := _clock_offset() - self._clock_offset) > STEP:
+            self._clock_offset += step
+            self.journal.notice(f"the clock was set by {step:+.0f} s: credentials are looked at anew")
+            self.credentials.push(self.gate, self.journal)  # tells what has expired by this time,
+            self._search_due = 0.0  # and this finds what had by the other
+        if (now := time.monotonic()) >= self._search_due:
+            self._search_due = now + self._settings.rescan
             say(self.credentials.load())
         elif self.due() > 0:
             return
@@ -245,10 +264,10 @@ class Agent:
 
     def due(self) -> float:
         """Seconds until something is to be done."""
-        moments = [self._scanned + self._settings.rescan]
+        waits = [self._search_due - time.monotonic()]
         if (expiry := self.credentials.next_expiry()) is not None:
-            moments.append(expiry)
-        return max(0.0, min(moments) - time.time())
+            waits.append(expiry - time.time())
+        return max(0.0, min(waits))
 
     def well(self) -> bool:
         """Whether the readers go round; the service manager restarts an agent that is not well."""
@@ -277,6 +296,10 @@ class Agent:
         """The identity of a process; 0 for none."""
         label = self.gate.label_of(pid)
         return label.identity if label is not None else 0
+
+
+def _clock_offset() -> float:
+    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def say(problems: Iterable[Problem]) -> None:

@@ -11,6 +11,7 @@ from enforcer import version
 from enforcer.agent.compiling import Compiled, Document
 from enforcer.agent.rules import Rule
 from enforcer.api import menshen_pb2 as pb
+from enforcer.boot.beginning import Beginning, noted
 from enforcer.errors import EnforcerError
 from enforcer.serving.process import resident_bytes
 
@@ -21,8 +22,10 @@ if TYPE_CHECKING:
 class Report:
     """Answers of the reading methods."""
 
-    def __init__(self, agent: Agent, proc: Path = Path("/proc")) -> None:
+    def __init__(self, agent: Agent, beginning: Path, proc: Path = Path("/proc")) -> None:
+        """`beginning`: the note of how late enforcement began."""
         self._agent = agent
+        self._beginning = beginning
         self._proc = proc
 
     def status(self) -> pb.StatusReply:
@@ -53,6 +56,7 @@ class Report:
             resident_bytes=resident_bytes(),
             cpu_seconds=time.process_time(),
             metrics=agent.exporter.where,
+            beginning=_beginning(noted(self._beginning)),
         )
 
     def standing(self) -> dict[str, int]:
@@ -123,6 +127,19 @@ class Report:
                 identity = self._agent.identify(int(entry.name))
                 found[identity] = found.get(identity, 0) + 1
         return found
+
+
+def _beginning(found: Beginning | None) -> pb.Beginning | None:
+    if found is None:
+        return None
+    return pb.Beginning(
+        stage=found.stage,
+        at=found.at,
+        uptime=found.uptime,
+        started=found.started,
+        running=found.running,
+        programs=found.programs,
+    )
 
 
 def mode_in_words(current: Compiled | None) -> str:

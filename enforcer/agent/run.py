@@ -13,7 +13,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from enforcer import settings as settings_file
-from enforcer import version
+from enforcer.boot import beginning, loading
 from enforcer.errors import EnforcerError
 from enforcer.places import Places
 from enforcer.serving.notify import notify, store, stored, watchdog_interval
@@ -30,9 +30,6 @@ OFF = 90
 CANNOT = 91
 """Exit status where this kernel cannot hold the gate: trying again would not help."""
 
-KERNEL_SWITCH = "menshen=off"
-CMDLINE = Path("/proc/cmdline")
-OBJECT = "objects/menshen.bpf.o"
 KEPT = "menshen-pins"
 """What process 1 calls the mount that it keeps for us."""
 
@@ -50,8 +47,7 @@ def run(root: Path, **given: str) -> int:
     """Run the agent of a host until it is asked to end. `given` go before the settings of the same names."""
     log_to_journal()
     places = Places(root)
-    if KERNEL_SWITCH in CMDLINE.read_text().split():
-        log.critical("the kernel was started with %s: nothing is enforced", KERNEL_SWITCH)
+    if loading.switched_off():
         return OFF
     if os.geteuid() != 0:
         log.critical("the agent must be started as root")
@@ -81,17 +77,21 @@ def _start(places: Places, given: Mapping[str, str]) -> Agent:
     from enforcer.agent.tasks import Executables  # noqa: PLC0415
     from enforcer.enrolment import launcher_fault  # noqa: PLC0415
 
-    settings = settings_file.override(_settings(places), given)
+    settings = settings_file.override(loading.settings_of(places), given)
     credentials, executables = Credentials(places, settings.scan), Executables()
     # All that takes time comes before the hooks are attached, so that few programs start between that and
     # the moment when the kernel knows who they are.
     loaded = gate_module.is_loaded()
-    say(credentials.load(search=not loaded))
+    begun = beginning.noted(places.beginning) if loaded else None
+    unsearched = begun is not None and not begun.searched  # menshen-early knows no signed programs
+    say(credentials.load(search=not loaded or unsearched))
     if not loaded:
         executables.look(credentials.lookup)
     gate, adopted = _gate(settings)
-    if not adopted:
+    if not adopted or unsearched:
         credentials.push(gate)
+    if unsearched:
+        beginning.searched(places.beginning)
 
     def certified() -> Certified:
         return certificates.read(places.certificates, places.trust)
@@ -117,21 +117,13 @@ def _start(places: Places, given: Mapping[str, str]) -> Agent:
     except BaseException:
         agent.stop()
         raise
+    _keep_pins_mounted(agent)
     notify(f"READY=1\nSTATUS=generation {agent.policy.generation} is in force")
     return agent
 
 
-def _settings(places: Places) -> Settings:
-    try:
-        return settings_file.load(places.settings, Settings)
-    except EnforcerError as error:
-        log.error("%s; the defaults are used", error)  # a typing error must not leave the host open
-        return Settings()
-
-
 def _gate(settings: Settings) -> tuple[GateLike, bool]:
     """The gate, and whether it was running already."""
-    import bpf_lsm  # noqa: PLC0415
     from bpf_lsm import gate, host  # noqa: PLC0415
     from bpf_lsm.kept import put_back  # noqa: PLC0415
 
@@ -145,12 +137,7 @@ def _gate(settings: Settings) -> tuple[GateLike, bool]:
         _keep_pins(kept)
         return adopted, True
     host.require()
-    loaded = gate.Gate.load(
-        Path(bpf_lsm.__file__).parent / OBJECT,
-        capacity=settings.image_capacity,
-        catalogue_size=settings.catalogue_size,
-        version=version(),
-    )
+    loaded = loading.load(settings)
     _keep_pins(kept)
     return loaded, False
 
@@ -164,6 +151,17 @@ def _keep_pins(kept: int | None) -> None:
         kept = keep(PIN_DIR.parent)
         store(KEPT, kept)
     os.close(kept)
+
+
+def _keep_pins_mounted(agent: Agent) -> None:
+    from bpf_lsm.errors import GateError  # noqa: PLC0415
+    from bpf_lsm.gate import PIN_DIR  # noqa: PLC0415
+    from enforcer.agent.keeper import Keeper  # noqa: PLC0415
+
+    try:
+        Keeper(PIN_DIR.parent, agent.journal.notice).start()
+    except (GateError, OSError) as error:
+        log.error("if the pins are unmounted, nobody mounts them again before the next start: %s", error)
 
 
 def _serve(agent: Agent) -> None:

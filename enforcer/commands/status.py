@@ -79,6 +79,8 @@ def _show(reply: pb.StatusReply, watch: wpb.WatchStatusReply | None, why: str) -
     row("lost records", f"{missing} (counted; verdicts do not depend on them)")
     row("hooks", f"{len(reply.hooks)} attached, guard {'armed' if reply.guard else 'not armed'}")
     since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(reply.started))
+    if reply.HasField("beginning"):
+        row("boot", _beginning(reply.beginning))
     row("agent", f"{escape(reply.version)} since {since}, kernel {escape(reply.kernel)}")
     row("", f"{_uses(reply)}; metrics: {escape(reply.metrics)}")
     if watch is None:
@@ -110,6 +112,13 @@ def _show(reply: pb.StatusReply, watch: wpb.WatchStatusReply | None, why: str) -
     _attend(reply.health)
     if watch is not None:
         _attend(watch.health, "watch, ")
+
+
+def _beginning(found: pb.Beginning) -> str:
+    from enforcer.boot.beginning import Beginning, Stage  # noqa: PLC0415
+
+    programs = found.programs if found.HasField("programs") else None
+    return str(Beginning(Stage(found.stage), found.at, found.uptime, found.started, found.running, programs))
 
 
 def _uses(reply: pb.StatusReply | wpb.WatchStatusReply) -> str:

@@ -104,6 +104,19 @@ class Guest:
             self.stop()
             raise
 
+    def boot_again(self, first: tuple[Path, str] | None = None) -> None:
+        """Shuts down and boots from its disk, no snapshot in between; `first` as Machine has it."""
+        self.popen("systemctl poweroff")
+        self.machine.off(BOOT_SECONDS)
+        disk, share = self._workplace() / "disk.qcow2", shares.empty()
+        self._machine = Machine(self.spec, disk, share, forward=self._forward, first=first)
+        _settle(self._machine)
+
+    def _workplace(self) -> Path:
+        if self._folder is None:
+            raise ChannelError("this guest does not run: use it in a `with` block")
+        return self._folder
+
     def stop(self) -> None:
         """Ends the guest and takes its disk away."""
         if self._machine is not None:
@@ -250,14 +263,7 @@ def _boot(spec: Spec, root: Path, into: Path) -> None:
     with step(f"booting kernel {spec.kernel.release}{' with icount' if spec.icount else ''}"):
         machine = Machine(spec, disk, shares.empty())
         try:
-            machine.link.hello(BOOT_SECONDS)
-            machine.link.set_clock()
-            settle = machine.link.start(
-                ["systemctl", "is-system-running", "--wait"], env=None, cwd=None, pty=False
-            )
-            _, out, _ = settle.wait(BOOT_SECONDS)
-            if out.decode().strip() not in {"running", "degraded"}:
-                raise ChannelError(f"the guest is {out.decode().strip() or 'not up'}")
+            _settle(machine)
             _tidy(machine)
             with machine.link.quiet():
                 machine.save(READY)
@@ -268,6 +274,16 @@ def _boot(spec: Spec, root: Path, into: Path) -> None:
             if isinstance(error, ChannelError):
                 raise ChannelError(f"{error}; the end of its console:\n{console}") from None
             raise
+
+
+def _settle(machine: Machine) -> None:
+    """Until all that a boot starts has started, or failed."""
+    machine.link.hello(BOOT_SECONDS)
+    machine.link.set_clock()
+    settle = machine.link.start(["systemctl", "is-system-running", "--wait"], env=None, cwd=None, pty=False)
+    _, out, _ = settle.wait(BOOT_SECONDS)
+    if out.decode().strip() not in {"running", "degraded"}:
+        raise ChannelError(f"the guest is {out.decode().strip() or 'not up'}")
 
 
 def _tidy(machine: Machine) -> None:

@@ -85,7 +85,9 @@ class Machine:
         *,
         forward: Mapping[int, int] | None = None,
         paused: bool = False,
+        first: tuple[Path, str] | None = None,
     ) -> None:
+        """`first`: another initramfs than ours, and the words that it needs on the kernel's command line."""
         self.spec = spec
         self.folder = disk.parent
         self.console_file = self.folder / "console"
@@ -95,8 +97,9 @@ class Machine:
             f",hostfwd=tcp:127.0.0.1:{ours}-:{theirs}" for ours, theirs in (forward or {}).items()
         )
         words = [QEMU, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", *spec.hardware()]
-        words += ["-kernel", str(spec.kernel.vmlinuz), "-initrd", str(initramfs(spec.kernel))]
-        words += ["-append", spec.append()]
+        archive, more = first or (initramfs(spec.kernel), "")
+        words += ["-kernel", str(spec.kernel.vmlinuz), "-initrd", str(archive)]
+        words += ["-append", f"{spec.append()} {more}".strip()]
         words += ["-drive", f"file={disk},if=none,id=root,format=qcow2,cache=unsafe,discard=unmap"]
         words += ["-drive", f"file={share},if=none,id=share,format=raw,readonly=on"]
         words += ["-netdev", f"user,id=net,restrict=on{forwards}"]
@@ -176,6 +179,11 @@ class Machine:
         with contextlib.suppress(QmpError, OSError):
             self.qmp.execute("quit")
         self._process.wait(30)
+        self._close()
+
+    def off(self, seconds: float) -> None:
+        """Waits until the guest, which was told to, has powered itself off."""
+        self._process.wait(seconds)
         self._close()
 
     def kill(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from typing import Any
 
@@ -197,12 +198,32 @@ def test_another_name_that_a_protected_file_had_before_is_protected_too(host: Gu
     assert DENIED in refused.stderr
 
 
+def test_the_agents_own_search_for_other_names_is_not_hindered_by_a_protection_of_read(host: Guest) -> None:
+    host.run("mkdir /root/x && echo old >/root/x/file && ln /root/x/file /root/elsewhere")
+    text = SSH.replace("sshd-config", "x").replace("/etc/ssh/**", "/root/x/**")
+    text = re.sub(r"operations: .*", "operations: [read]", text)
+    host.put("/root/p/x.yaml", text)
+    host.run("menshen policy apply /root/p/x.yaml")
+    assert DENIED in host.run("ls /root/x", check=False).stderr
+    # The search for the next image is made while this one is in force.
+    host.put("/root/p/y.yaml", SSH.replace("sshd-config", "y").replace("/etc/ssh/**", "/root/y/**"))
+    host.run("menshen policy apply /root/p/y.yaml")
+    assert DENIED in host.run("cat /root/elsewhere", check=False).stderr
+
+
 def test_the_agents_pins_and_process_are_kept_from_root(host: Guest) -> None:
     pid = host.run("systemctl show -p MainPID --value menshen").stdout.strip()
     for command in (f"kill -9 {pid}", "rm -r /sys/fs/bpf/menshen", "umount /sys/fs/bpf"):
         assert host.run(command, check=False).status != 0, command
     assert host.run(f"kill -0 {pid}").status == 0
     assert host.run(WRITE, check=False).status != 0
+
+
+def test_process_1_gives_services_their_credentials_under_the_guard(host: Guest) -> None:
+    """systemd up to 254 moves a mount for that, with mounts shared; nobody else may."""
+    host.run("systemctl restart systemd-sysctl")
+    host.run("mkdir -p /mnt/a /mnt/b && mount -t tmpfs none /mnt/a && mount --make-private /")
+    assert host.run("mount --move /mnt/a /mnt/b", check=False).status != 0
 
 
 def test_off_ends_everything_is_logged_and_lasts_until_the_next_start(host: Guest) -> None:

@@ -46,6 +46,21 @@ def test_what_has_expired_goes_at_its_time_and_it_is_said(
     assert "the credential of a/b has expired" in shown
 
 
+def test_what_expired_by_a_clock_that_was_wrong_is_valid_again_when_it_is_right(
+    start: Start, places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep(places, entry("a/b", b"one", expires=int(time.time()) + 1000))
+    host = start(rescan=3600)
+    real = time.time
+    for ahead, valid in ((0, True), (2000, False), (0, True), (-100_000, True)):
+        monkeypatch.setattr(time, "time", lambda ahead=ahead: real() + ahead)
+        host.agent.credentials._clock = time.time
+        host.agent.tick()
+        assert set(host.gate.catalogue.values()) == ({identity_id("a/b")} if valid else set())
+        assert host.agent.due() <= 3600
+    assert host.menshen("events", "--kind", "notice").output.count("the clock was set by") == 3
+
+
 def test_the_agent_wakes_for_the_next_expiry(start: Start, places: Places) -> None:
     keep(places, entry("a/b", b"one", expires=int(time.time()) + 5))
     host = start(rescan=3600)

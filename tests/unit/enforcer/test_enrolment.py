@@ -37,6 +37,7 @@ def test_launchers_libraries_and_their_identities(places: Places, prefix: Path) 
         "menshen": "menshen/cli",
         "menshen-agent": "menshen/agent",
         "menshen-watch": "menshen/watch",
+        "menshen-early": "menshen/early",
         "x.cpython.so": "menshen/lib",
     }
     assert (prefix / "bin/menshen-agent").read_text().startswith(f"#!{prefix}/bin/python -I\n")
@@ -54,7 +55,7 @@ def test_enrolling_again_is_the_same_and_forgets_what_is_gone(places: Places, pr
     found = catalogue_file.load(places.catalogue)
     assert (prefix / "bin/menshen").stat().st_ino == before
     assert other in list(found)
-    assert len(found) == 4
+    assert len(found) == 5
 
 
 def test_the_caller_cannot_choose_what_runs_under_the_launchers_digest(places: Places, prefix: Path) -> None:

@@ -15,6 +15,7 @@ from bpf_lsm.errors import GateError
 from enforcer import certificates, client
 from enforcer.agent import run
 from enforcer.api import menshen_pb2 as pb
+from enforcer.boot import loading
 from enforcer.places import Places
 from enforcer.serving.notify import notify, watchdog_interval
 from identity import catalogue_file, keys
@@ -175,7 +176,7 @@ def test_the_agent_does_not_start_against_menshen_off(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "cmdline").write_text("quiet menshen=off\n")
-    monkeypatch.setattr(run, "CMDLINE", tmp_path / "cmdline")
+    monkeypatch.setattr(loading, "CMDLINE", tmp_path / "cmdline")
     assert run.run(tmp_path) == run.OFF
 
 
