@@ -19,32 +19,44 @@ _FROM_DESCRIPTOR: Final = 4
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def keep(folder: Path) -> int:
-    """A descriptor that holds a clone of the mount that `folder` is on.
-
-    It is a socket in which the clone's own descriptor waits: that one is O_PATH, which process 1 refuses.
-    """
-    clone = _call(
+def clone(folder: Path) -> int:
+    """A descriptor (O_PATH) of a clone of the mount that `folder` is on."""
+    return _call(
         f"cannot clone the mount of {folder}",
         _OPEN_TREE, _AT_FDCWD, os.fsencode(folder), _OPEN_TREE_CLONE | os.O_CLOEXEC,
     )  # fmt: skip
+
+
+def attach(mount: int, folder: Path) -> None:
+    """Mount at `folder` what clone() gave."""
+    what = f"cannot mount {folder}"
+    _call(what, _MOVE_MOUNT, mount, b"", _AT_FDCWD, os.fsencode(folder), _FROM_DESCRIPTOR)
+
+
+def keep(folder: Path) -> int:
+    """A descriptor that holds a clone of the mount that `folder` is on, for process 1.
+
+    It is a socket in which the clone's own descriptor waits: that one is O_PATH, which process 1 refuses.
+    """
+    mount = clone(folder)
     try:
         ours, kept = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         with ours, kept:
-            socket.send_fds(ours, [b"mount"], [clone])
+            socket.send_fds(ours, [b"mount"], [mount])
             return kept.detach()
     finally:
-        os.close(clone)
+        os.close(mount)
 
 
 def put_back(kept: int, folder: Path) -> None:
     """Mount at `folder` what keep() gave; `kept` is closed, and empty in whoever else holds it."""
     with socket.socket(fileno=kept) as held:
-        _, clones, _, _ = socket.recv_fds(held, 16, 1, socket.MSG_DONTWAIT)
-    what = f"cannot mount {folder}"
-    for clone in clones:
-        _call(what, _MOVE_MOUNT, clone, b"", _AT_FDCWD, os.fsencode(folder), _FROM_DESCRIPTOR)
-        os.close(clone)
+        _, mounts, _, _ = socket.recv_fds(held, 16, 1, socket.MSG_DONTWAIT)
+    for mount in mounts:
+        try:
+            attach(mount, folder)
+        finally:
+            os.close(mount)
 
 
 def _call(what: str, number: int, *arguments: int | bytes) -> int:

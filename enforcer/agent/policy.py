@@ -112,7 +112,11 @@ class Policy:
             summary = _difference(self.current, compiled)
             if dry_run:
                 return Applied(self.generation, compiled.hash, problems, changed=False, summary=summary)
-            self._store.stage(merged)
+            try:
+                self._store.stage(merged)
+            except OSError as error:
+                self._store.abandon()
+                raise EnforcerError(f"nothing was changed, since the set cannot be kept: {error}") from None
             try:
                 changed = self._install(compiled)
             except BaseException:

@@ -87,7 +87,7 @@ def _start(places: Places, given: Mapping[str, str]) -> Agent:
     say(credentials.load(search=not loaded or unsearched))
     if not loaded:
         executables.look(credentials.lookup)
-    gate, adopted = _gate(settings)
+    gate, adopted = _gate(settings, len(credentials.catalogue))
     if not adopted or unsearched:
         credentials.push(gate)
     if unsearched:
@@ -122,7 +122,7 @@ def _start(places: Places, given: Mapping[str, str]) -> Agent:
     return agent
 
 
-def _gate(settings: Settings) -> tuple[GateLike, bool]:
+def _gate(settings: Settings, known: int) -> tuple[GateLike, bool]:
     """The gate, and whether it was running already."""
     from bpf_lsm import gate, host  # noqa: PLC0415
     from bpf_lsm.kept import put_back  # noqa: PLC0415
@@ -137,7 +137,7 @@ def _gate(settings: Settings) -> tuple[GateLike, bool]:
         _keep_pins(kept)
         return adopted, True
     host.require()
-    loaded = loading.load(settings)
+    loaded = loading.load(settings, known)
     _keep_pins(kept)
     return loaded, False
 

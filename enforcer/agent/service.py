@@ -123,9 +123,11 @@ class Service(pb_grpc.AgentServicer):
         return self._agent.calls.who(peer, identity)
 
     def _answer(self, context: Any, work: Callable[[], T]) -> T:
+        from bpf_lsm.errors import GateError  # noqa: PLC0415
+
         try:
             return work()
-        except EnforcerError as error:
+        except (EnforcerError, GateError) as error:
             context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
             raise
         except Exception as error:

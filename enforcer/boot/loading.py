@@ -39,14 +39,21 @@ def settings_of(places: Places) -> Settings:
         return Settings()
 
 
-def load(settings: Settings) -> Gate:
-    """Attach all programs, with no image in force; GateError if that is not possible."""
+def load(settings: Settings, known: int) -> Gate:
+    """Attach all programs, with no image in force and room for `known` digests at least.
+
+    GateError if that is not possible.
+    """
     import bpf_lsm  # noqa: PLC0415
     from bpf_lsm import gate  # noqa: PLC0415
 
+    if known > settings.catalogue_size:
+        log.warning(
+            "there are %d programs: catalogue_size is %d and too small", known, settings.catalogue_size
+        )
     return gate.Gate.load(
         Path(bpf_lsm.__file__).parent / OBJECT,
         capacity=settings.image_capacity,
-        catalogue_size=settings.catalogue_size,
+        catalogue_size=max(settings.catalogue_size, known),
         version=version(),
     )

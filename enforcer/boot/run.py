@@ -88,7 +88,7 @@ def _begin(places: Places, image: bytes, stage: Stage) -> None:
         log.warning("%s", problem)
     executables.look(credentials.lookup)
     names = aliases.search(*language.aliases(compiled.image))
-    gate = loading.load(settings)
+    gate = loading.load(settings, len(credentials.catalogue))
     try:
         credentials.push(gate)
         found = executables.look(credentials.lookup)

@@ -95,10 +95,29 @@ def test_pins_that_are_unmounted_all_the_same_are_held_by_process_1(guest: Guest
     guest.run("systemctl daemon-reload && systemctl start menshen", timeout=600)
     guest.put("/root/p/ssh.yaml", SSH)
     guest.run("menshen policy apply /root/p/ssh.yaml", timeout=300)
-    guest.run("umount -l /sys/fs/bpf; systemctl kill --kill-who=main -s KILL menshen; sleep 1")
+    # It would mount them again at once.
+    guest.run("systemctl kill --kill-who=main -s STOP menshen; sleep 1; umount -l /sys/fs/bpf")
+    guest.run("systemctl kill --kill-who=main -s KILL menshen; sleep 1")
     assert guest.run("echo x >>/etc/ssh/sshd_config", check=False).status != 0
     # Not `menshen status`: it says by its exit status that the guard is off.
     wait(guest, "menshen policy list", 300)
     assert guest.run("echo x >>/etc/ssh/sshd_config", check=False).status != 0
     assert guest.run("ls /sys/fs/bpf/menshen").stdout.split() == ["links", "maps", "programs"]
     assert "they are mounted again" in guest.run("journalctl -u menshen -o cat").stdout
+
+
+def test_pins_that_are_unmounted_are_mounted_again_at_once_by_an_agent_that_lives(guest: Guest) -> None:
+    """By a race that is held for root: a copy of /sys is still being made while what it is made in goes."""
+    guest.run("menshen enrol-self --service", timeout=300)
+    guest.put("/etc/systemd/system/menshen.service.d/clock.conf", "[Service]\nWatchdogSec=0\n")
+    guest.run("systemctl daemon-reload && systemctl start menshen", timeout=600)
+    guest.put("/root/p/ssh.yaml", SSH)
+    guest.run("menshen policy apply /root/p/ssh.yaml", timeout=300)
+    guest.put("/root/race.py", (HERE / "race.py").read_bytes())
+    won = json.loads(guest.run("python3 /root/race.py", timeout=600).stdout)
+    print(won)
+    assert guest.run("echo x >>/etc/ssh/sshd_config", check=False).status != 0
+    assert guest.run("ls /sys/fs/bpf/menshen").stdout.split() == ["links", "maps", "programs"]
+    assert won["won"], "the race was not won, so nothing was tried"
+    assert "it is mounted again" in guest.run("menshen events --kind notice -n 0").stdout
+    guest.run("menshen policy apply /root/p/ssh.yaml", timeout=300)
