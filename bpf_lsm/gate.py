@@ -14,10 +14,11 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from bpf_lsm import attach, fill, libbpf, pins, progress, record, tables, tasks
+from bpf_lsm import attach, fill, held, libbpf, pins, progress, record, tables, tasks
 from bpf_lsm.attach import Sizes
 from bpf_lsm.control import Control
 from bpf_lsm.errors import GateError
+from bpf_lsm.events import Event
 from bpf_lsm.fill import Fill
 from bpf_lsm.grace import Grace
 from bpf_lsm.kernel_map import KernelMap
@@ -224,6 +225,11 @@ class Gate:
     def label_of(self, pid: int) -> Label | None:
         """The label of a process (tgid); None if it has none or is gone."""
         return tasks.label_of(self._maps["labels"], pid)
+
+    def held(self) -> list[Event]:
+        """What tasks hold that the image in force does not allow, or would report: see bpf_lsm.held."""
+        programs = self._parts.programs
+        return held.read(programs["held_descriptors"], programs["held_mappings"])
 
     # Protected files with more than one name
 

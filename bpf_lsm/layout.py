@@ -106,6 +106,9 @@ class Operation(_Open):
     CGROUP = 60
     USB = 61
     RECEIVE = 62
+    INHERIT = 63
+    HOLD = 64
+    HOLD_MAPPED = 65
 
 
 class EventKind(_Open):
@@ -157,6 +160,7 @@ class LabelFlag(enum.IntFlag):
     FIRST = 128
     WATCH = 256
     MANAGER = 512
+    SHARED_FILES = 1024
 
 
 class OwnKind(enum.IntEnum):

@@ -20,6 +20,7 @@ COMMANDS = {
     "doctor": ("enforcer.commands.doctor:doctor", "Check by doing what this host can do."),
     "enrol-self": ("enforcer.commands.enrol_self:enrol_self", "Give Menshen's own programs their identity."),
     "events": ("enforcer.commands.events:events", "Show denials and other events."),
+    "held": ("enforcer.commands.held:held", "What is open and not allowed any more; close it."),
     "hunt": ("enforcer.commands.hunt:hunt", "Ask the watch's history by SQL."),
     "identity": ("identity.cli:identity", "Keys, signatures, packages: who may be who."),
     "observations": ("enforcer.commands.observations:observations", "Show what the watch sees."),

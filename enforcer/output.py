@@ -49,7 +49,9 @@ def thing(event: Event) -> str:
         parts.append(f"{host}:{event.port}{protocol}")
     elif event.port:
         parts.append(f"port {event.port}" + (f"/{event.protocol}" if event.protocol else ""))
-    if event.target and event.operation != "exec":
+    if event.operation == "inherit":
+        parts.append(f"as {event.detail_words} from {escape(event.target)}")
+    elif event.target and event.operation != "exec":
         parts.append(
             f"toward {escape(event.target)}" + (f" pid {event.target_pid}" if event.target_pid else "")
         )

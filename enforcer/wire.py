@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from typing import Any
 
 from enforcer.api import menshen_pb2 as pb
@@ -27,6 +28,16 @@ def event_of(message: pb.Event) -> Event:
     plain: dict[str, Any] = {name: getattr(message, name) for name in _PLAIN}
     raw: dict[str, Any] = {name: os.fsdecode(getattr(message, name)) for name in _RAW}
     return Event(**plain, **raw, flags=tuple(message.flags))
+
+
+def held_reply(generation: int, held: Iterable[tuple[Event, str]]) -> pb.HeldReply:
+    """What is held, each with what was done about it."""
+    return pb.HeldReply(
+        generation=generation,
+        held=[
+            pb.Held(event=event_message(event), descriptor=event.detail, done=done) for event, done in held
+        ],
+    )
 
 
 def filter_of(message: pb.Filter) -> Filter:

@@ -10,6 +10,9 @@ from typing import Final
 from policies.evaluate import ALLOWED, Evaluator, Verdict
 from policies.image import Builtin, Right, Special
 
+LAST_CHOSEN: Final = 2
+"""The descriptors up to this one are not judged at exec."""
+
 GAINABLE: Final = (
     1 << Right.READ
     | 1 << Right.LIST
@@ -92,6 +95,11 @@ class Operations:
     def hold(self, path: AnyName, flags: int, *, is_directory: bool = False) -> Verdict:
         """Receiving a descriptor that was opened so."""
         return self.open(path, flags & (os.O_ACCMODE | os.O_APPEND), is_directory=is_directory)
+
+    def inherit(self, path: AnyName, flags: int, descriptor: int, *, is_directory: bool = False) -> Verdict:
+        """An exec that makes the caller this subject, with a descriptor that was opened so. Input, output and
+        errors are what the caller chose for it."""
+        return self.hold(path, flags, is_directory=is_directory) if descriptor > LAST_CHOSEN else ALLOWED
 
     def mkdir(self, path: AnyName) -> Verdict:
         """mkdir(2)."""
@@ -219,6 +227,10 @@ class Operations:
         """bind(2) or listen(2) on an endpoint."""
         number, _ = self.evaluator.classify(endpoint)
         return self.evaluator.decide(self.row, number, 1 << Right.LISTEN)
+
+    def keep(self, peer: bytes, own: bytes) -> Verdict:
+        """A connection that is there: if the subject may listen at its own end, it may have been accepted."""
+        return self.connect(peer) if self.listen(own).reported else ALLOWED
 
     def unix_connect(self, where: AnyName, *, kin: bool = False) -> Verdict:
         """connect(2) or sendto(2) to a socket's path, or to `@` and an abstract name.

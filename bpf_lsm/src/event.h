@@ -75,6 +75,9 @@ enum operation {
 	OP_CGROUP,
 	OP_USB,
 	OP_RECEIVE, /* a descriptor that somebody sends */
+	OP_INHERIT, /* a descriptor that an exec carries into another subject */
+	OP_HOLD, /* a descriptor that is open, as the image in force sees it */
+	OP_HOLD_MAPPED, /* likewise a mapping */
 	OP_COUNT,
 };
 
@@ -109,7 +112,8 @@ struct event {
 	__u32 rule;
 	__u32 row;
 	__u32 class; /* of the object; without a right it is the special word that was missing, enum special */
-	__u32 detail; /* by operation: open flags, capability, signal, socket family << 16 | type, operation (guard) */
+	__u32 detail; /* by operation: open flags, capability, signal, socket family << 16 | type, operation (guard),
+		      * descriptor (inherit, hold) */
 	__u16 operation;
 	__u8 kind;
 	__u8 right; /* enum right, or 255 */

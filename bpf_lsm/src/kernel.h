@@ -180,9 +180,12 @@ struct nsproxy {
 struct fdtable {
 	unsigned int max_fds;
 	struct file **fd;
+	unsigned long *close_on_exec;
+	unsigned long *open_fds;
 } KERNEL_TYPE;
 
 struct files_struct {
+	atomic_t count;
 	struct fdtable *fdt;
 } KERNEL_TYPE;
 
@@ -267,6 +270,7 @@ struct in6_addr {
 
 struct sock_common {
 	unsigned short skc_family;
+	volatile unsigned char skc_state;
 	__u16 skc_num;
 	__be16 skc_dport;
 	__be32 skc_daddr;
@@ -279,6 +283,7 @@ struct sock {
 	struct sock_common __sk_common;
 	__u16 sk_type;
 	__u16 sk_protocol;
+	__u8 sk_shutdown;
 	__u8 sk_userlocks : 4;
 	struct socket *sk_socket;
 } KERNEL_TYPE;
@@ -343,6 +348,19 @@ struct bpf_iter__task {
 	struct task_struct *task;
 } KERNEL_TYPE;
 
+struct bpf_iter__task_file {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
+	__u32 fd;
+	struct file *file;
+} KERNEL_TYPE;
+
+struct bpf_iter__task_vma {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
+	struct vm_area_struct *vma;
+} KERNEL_TYPE;
+
 struct user_namespace;
 
 /* Values that the kernel's headers keep to themselves. */
@@ -350,6 +368,7 @@ struct user_namespace;
 #define S_IFREG 0100000
 #define S_IFDIR 0040000
 #define S_IFCHR 0020000
+#define S_IFSOCK 0140000
 #define S_IFBLK 0060000
 #define S_ISDIR(m) (((m)&S_IFMT) == S_IFDIR)
 #define S_ISREG(m) (((m)&S_IFMT) == S_IFREG)
@@ -375,7 +394,9 @@ struct user_namespace;
 #define PROT_READ 0x1
 #define PROT_WRITE 0x2
 #define PROT_EXEC 0x4
+#define VM_EXEC 0x4
 #define VM_SHARED 0x8
+#define VM_MAYWRITE 0x20
 #define MAP_PRIVATE 0x02
 #define MAP_TYPE 0x0f
 
@@ -407,6 +428,11 @@ struct user_namespace;
 #define IPPROTO_ICMPV6 58
 #define IPPROTO_UDPLITE 136
 #define IPPROTO_MPTCP 262
+
+#define SHUTDOWN_MASK 3
+
+#define TCP_CLOSE 7
+#define TCP_LISTEN 10
 
 #define MSG_FASTOPEN 0x20000000
 #define SOCK_BINDPORT_LOCK 8

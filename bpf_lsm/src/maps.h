@@ -136,10 +136,31 @@ struct follow {
 	__u64 verdict;
 };
 
+/* Who would hold a file, and which: held.h. Addresses are kept as numbers, as in struct walk. */
+struct held {
+	__u64 identity;
+	__u64 pids[2]; /* struct pid of the holder's thread and process: whose /proc/self it is */
+	__u64 dentry;
+	__u64 inode;
+	__u64 table; /* of descriptors: inherit.bpf.c */
+	__u64 open; /* of 64 of them those that are left to be looked at */
+	__u32 row;
+	__u32 row_flags;
+	__u32 watch;
+	__u32 slot; /* of the image */
+	__u32 want;
+	__u32 descriptor;
+	__u32 word;
+	__u32 words;
+	__u32 denied;
+	__u32 reserved;
+};
+
 /* A task's scratch memory; hooks can be preempted, so it cannot belong to the CPU. */
 struct scratch {
 	struct walk walk;
 	struct follow follow;
+	struct held held;
 	struct short_name short_names[MAX_SHORT]; /* of each component, leaf first */
 	/* d_name.name of each component that has no short name; 0 stands for "self" under /proc */
 	__u64 names[MAX_DEPTH];

@@ -7,8 +7,10 @@
 #include "exec.bpf.c"
 #include "files.bpf.c"
 #include "guard.bpf.c"
+#include "inherit.bpf.c"
 #include "mounts.bpf.c"
 #include "network.bpf.c"
+#include "revoke.bpf.c"
 #include "special.bpf.c"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

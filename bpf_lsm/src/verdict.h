@@ -72,6 +72,22 @@ static __always_inline __u64 pack_verdict(__u32 rule, __u32 right, bool enforced
 	return (__u64) class << 32 | 1u << 25 | (__u32)enforced << 24 | (right & 0xff) << 16 | (rule & 0xffff);
 }
 
+/* Not inlined: the stack of report() is wanted. */
+static __noinline int count_verdict(__u64 verdict, __u32 row)
+{
+	__u32 rule = verdict & 0xffff, enforced = (verdict >> 24) & 1;
+	struct tally *tally;
+
+	count(enforced ? COUNT_DENIED : COUNT_WOULD_DENY);
+	tally = bpf_map_lookup_elem(&rule_tallies, &rule);
+	if (tally)
+		__sync_fetch_and_add(enforced ? &tally->denied : &tally->would_deny, 1);
+	tally = bpf_map_lookup_elem(&row_tallies, &row);
+	if (tally)
+		__sync_fetch_and_add(enforced ? &tally->denied : &tally->would_deny, 1);
+	return 0;
+}
+
 /* Counts and reports. `name` may be NULL. Returns nothing: whoever calls has decided already. */
 static __noinline int report(struct attempt *attempt, struct dentry *name, const struct image_header *image,
 			     struct control *switches, __u64 verdict)
@@ -81,18 +97,11 @@ static __noinline int report(struct attempt *attempt, struct dentry *name, const
 	__u32 class = verdict >> 32, row = ROW_UNIDENTIFIED;
 	struct label *label = label_of(task);
 	struct scratch *scratch;
-	struct tally *tally;
 	struct event *event;
 
 	if (label)
 		row = label->row;
-	count(enforced ? COUNT_DENIED : COUNT_WOULD_DENY);
-	tally = bpf_map_lookup_elem(&rule_tallies, &rule);
-	if (tally)
-		__sync_fetch_and_add(enforced ? &tally->denied : &tally->would_deny, 1);
-	tally = bpf_map_lookup_elem(&row_tallies, &row);
-	if (tally)
-		__sync_fetch_and_add(enforced ? &tally->denied : &tally->would_deny, 1);
+	count_verdict(verdict, row);
 
 	scratch = get_scratch();
 	if (!scratch) {

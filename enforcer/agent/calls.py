@@ -65,16 +65,19 @@ class Calls:
                 if not error.problems
                 else "\n".join(filter(None, (error.message, error.hint))),
             )
+        held = None
         if not request.dry_run:
             self._agent.journal.notice(
                 f"applied by {who['identity']}: {done.summary} (generation {done.generation})"
             )
+            held = self._agent.held.count()
         return pb.ApplyPoliciesReply(
             applied=not request.dry_run,
             generation=done.generation,
             hash=done.hash,
             problems=map(wire.problem_message, done.problems),
             summary=done.summary,
+            held=held,
         )
 
     def reload(self, who: Mapping[str, Any]) -> pb.ReloadReply:
@@ -86,6 +89,8 @@ class Calls:
         changed = False
         try:
             changed = self._agent.policy.reload()
+            if changed:
+                self._agent.held.count()
         except EnforcerError as error:
             problems += error.problems or (Problem(error.message, rendered=str(error)),)
         for problem in problems:
@@ -98,6 +103,14 @@ class Calls:
             policies_changed=changed,
             generation=self._agent.policy.generation,
         )
+
+    def close_held(self, request: pb.CloseHeldRequest, who: Mapping[str, Any]) -> pb.HeldReply:
+        """Close what is held and not allowed; what that came to, for each."""
+        wanted = {"subject": request.subject, "pid": request.pid}
+        self._write_audit("close-held", who, **wanted, end=request.end)
+        by = f"{who['identity']} (uid {who['uid']})"
+        done = self._agent.held.close(request.subject, request.pid, end=request.end, by=by)
+        return wire.held_reply(self._agent.policy.generation, done)
 
     def note_gaps(self, request: pb.NoteGapsRequest) -> pb.NoteGapsReply:
         """What these sessions began is told and not denied."""

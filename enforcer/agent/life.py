@@ -18,6 +18,7 @@ from enforcer.agent.compiling import Compiled, Compiler
 from enforcer.agent.credentials import Credentials
 from enforcer.agent.documents import DocumentStore
 from enforcer.agent.gateway import GateLike
+from enforcer.agent.held import Held
 from enforcer.agent.metrics import Look, metrics
 from enforcer.agent.policy import Policy
 from enforcer.agent.report import Report
@@ -109,6 +110,7 @@ class Agent:
         self.report = Report(self, places.beginning)
         self.calls = Calls(self, places, settings)
         resolver = Resolver(names, tables)
+        self.held = Held(gate, resolver, self.journal)
         self.readers = [
             RingReader("denials", gate.denials, resolver, self.journal, keep=True, wait=settings.poll)
         ]
@@ -153,6 +155,7 @@ class Agent:
         self._search_due = time.monotonic() + (0 if adopted else self._settings.rescan)
         self._server.start()
         self.exporter.start()
+        self.held.count()
         self.journal.notice(
             f"the agent {'took over a running gate' if adopted else 'started'}, "
             f"generation {self.policy.generation} is in force"
@@ -282,6 +285,7 @@ class Agent:
         }
         failures = sum(reader.failures + reader.undecoded for reader in self.readers)
         return [
+            ("held", not self.held.fault, self.held.fault or "what is held was looked for"),
             ("policies", not fault, fault or "what lies on disk is in force"),
             ("guard", self.gate.guarded, "armed" if self.gate.guarded else "not armed"),
             ("losses", not any(losses.values()), ", ".join(f"{n} {v}" for n, v in losses.items())),

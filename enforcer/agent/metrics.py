@@ -136,6 +136,15 @@ def metrics() -> tuple[Metric[Look], ...]:
             _standing,
             "standing",
         ),
+        of.gauge(
+            "held",
+            "descriptors",
+            "What processes hold that is not allowed any more, when it was last looked for: "
+            "`file`, `mapping`, `socket`.",
+            lambda look: look.agent.held.tally,
+            "kind",
+            "mode",
+        ),
         of.counter(
             "denials",
             "denials",

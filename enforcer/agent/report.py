@@ -57,6 +57,7 @@ class Report:
             cpu_seconds=time.process_time(),
             metrics=agent.exporter.where,
             beginning=_beginning(noted(self._beginning)),
+            held=agent.held.total,
         )
 
     def standing(self) -> dict[str, int]:

@@ -99,6 +99,8 @@ def _detail(record: Record) -> str:
     operation, detail = record.operation, record.detail
     if operation is Operation.OPEN and record.right != NO_RIGHT:
         return words.open_flags(detail)
+    if operation in (Operation.INHERIT, Operation.HOLD):
+        return f"descriptor {detail}"
     if operation is Operation.KILL:
         return words.signal_name(detail)
     if operation is Operation.CAPABLE:

@@ -58,6 +58,17 @@ class Service(pb_grpc.AgentServicer):
         self._reader(context)
         return pb.ListIdentitiesReply(names=self._agent.credentials.names.all)
 
+    def ListHeld(self, request: pb.ListHeldRequest, context: Any) -> pb.HeldReply:
+        """What is held that the policies in force do not allow."""
+        self._reader(context)
+        agent = self._agent
+
+        def look() -> pb.HeldReply:
+            found = agent.held.look(request.subject, request.pid)
+            return wire.held_reply(agent.policy.generation, [(one.event, "") for one in found])
+
+        return self._answer(context, look)
+
     def StreamEvents(self, request: pb.StreamEventsRequest, context: Any) -> Iterator[pb.EventBatch]:
         """Events, kept ones first, in batches; a client that is too slow is told how many it missed."""
         self._reader(context)
@@ -88,6 +99,11 @@ class Service(pb_grpc.AgentServicer):
         """Look at the host again: trust, catalogue, signed programs, policies on disk."""
         who = self._changer(context, "reload")
         return self._answer(context, lambda: self._agent.calls.reload(who))
+
+    def CloseHeld(self, request: pb.CloseHeldRequest, context: Any) -> pb.HeldReply:
+        """Close it."""
+        who = self._changer(context, "close held")
+        return self._answer(context, lambda: self._agent.calls.close_held(request, who))
 
     def NoteGaps(self, request: pb.NoteGapsRequest, context: Any) -> pb.NoteGapsReply:
         """The watch lost events of some sessions. It can only keep sequences from blocking."""

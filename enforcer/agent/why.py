@@ -45,11 +45,11 @@ def explain(event: Event) -> Explanation:
         return Explanation("said by the agent", escape(event.text))
     denied = event.kind == Kind.DENIAL
     verdict = "denied" if denied else "allowed; it would be denied if the rule were enforced (mode audit)"
-    if event.rule_kind == "protection":
-        return Explanation(verdict, *_protection(event))
-    if event.rule_kind == "builtin":
-        return Explanation(verdict, *_builtin(event))
-    return Explanation(verdict, *_policy(event))
+    of_kind = {"protection": _protection, "builtin": _builtin}
+    advice, snippet = of_kind.get(event.rule_kind, _policy)(event)
+    if event.operation == "inherit":
+        advice = f"open {event.detail_words} close-on-exec where it is opened; or, {advice}"
+    return Explanation(verdict, advice, snippet)
 
 
 def _protection(event: Event) -> tuple[str, str]:

@@ -68,6 +68,10 @@ def apply(socket: Path | None, paths: tuple[Path, ...], *, dry_run: bool, force:
     show_problems(map(problem_of, reply.problems))
     if reply.applied:
         click.echo(f"generation {reply.generation} is in force: {escape(reply.summary)}")
+        if not reply.HasField("held"):
+            click.echo("what is held already could not be looked for: menshen held", err=True)
+        elif reply.held:
+            click.echo(f"{reply.held} held already that are not allowed: menshen held")
     elif dry_run and reply.hash:
         click.echo(f"it would be in force: {escape(reply.summary)}")
     else:

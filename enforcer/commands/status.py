@@ -75,6 +75,9 @@ def _show(reply: pb.StatusReply, watch: wpb.WatchStatusReply | None, why: str) -
     row("programs", f"{reply.identities} known by digest")
     row("processes", f"{reply.tasks_unconfined} unconfined, {reply.tasks_unidentified} unidentified")
     row("denied", f"{counters.get('denied', 0)}, would be denied {counters.get('would_deny', 0)}")
+    row(
+        "held", f"{reply.held} that are not allowed (menshen held)" if reply.HasField("held") else "not known"
+    )
     missing = f"denials {counters.get('denials_lost', 0)}, events {counters.get('events_lost', 0)}"
     row("lost records", f"{missing} (counted; verdicts do not depend on them)")
     row("hooks", f"{len(reply.hooks)} attached, guard {'armed' if reply.guard else 'not armed'}")

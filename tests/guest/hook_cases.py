@@ -22,6 +22,8 @@ ELSEWHERE: Final = {
     "guard_executed": "tests/guest/tampering/test_tampering.py",
     "guard_map": "tests/guest/tampering/test_tampering.py",
     "guard_program": "tests/guest/tampering/test_tampering.py",
+    "held_descriptors": "tests/guest/test_agent.py",
+    "held_mappings": "tests/guest/test_agent.py",
     "kernel_module_request": "tests/guest/test_special.py",
     "key_permission": "tests/guest/test_special.py",
     "task_movememory": "tests/guest/test_special.py",

@@ -48,6 +48,18 @@ spec:
 """
 
 
+SERVER = """\
+import socket
+server = socket.create_server(("127.0.0.1", 4711))
+print("listening", flush=True)
+peer, _ = server.accept()
+print("connected", flush=True)
+while peer.recv(100):
+    pass
+print("gone", flush=True)
+"""
+
+
 def events(guest: Guest, *arguments: str) -> list[dict[str, Any]]:
     shown = guest.run(["menshen", "events", "-o", "json", "-n", "0", *arguments])
     return [json.loads(line) for line in shown.stdout.splitlines()]
@@ -185,6 +197,72 @@ def test_root_inside_a_confined_program_cannot_turn_it_off_or_change_policies(ho
         assert refused.status != 0
         assert "payments/api, which an enforced policy confines" in refused.stderr
     assert host.run(WRITE, check=False).status != 0
+
+
+def test_what_a_tightened_policy_no_longer_allows_is_found_and_closed_on_request(host: Guest) -> None:
+    loose = CONFINED.replace("network:\n", "network:\n    - {allow: connect, to: {cidr: 127.0.0.0/8}}\n")
+    tight = CONFINED.replace('["/srv/secret"]', '["/srv/secret", "/srv/held"]')
+    host.put("/root/p/pay.yaml", loose.encode(), 0o644)
+    assert "held already" not in host.run("menshen policy apply /root/p/pay.yaml").stdout
+    host.put("/root/serve.py", SERVER.encode(), 0o644)
+    host.run("echo x >/srv/held && (setsid python3 /root/serve.py </dev/null >/tmp/served 2>&1 &)")
+    wait(host, "test -s /tmp/served")
+    holding = "exec 7</srv/held 8<>/dev/tcp/127.0.0.1/4711 9</etc/hostname; touch /tmp/up; exec sleep 1000"
+    host.run(f"(setsid /opt/pay/api bash -c '{holding}' </dev/null >/dev/null 2>&1 &)")
+    wait(host, "test -e /tmp/up")
+
+    host.put("/root/p/pay.yaml", tight.encode(), 0o644)
+    began = time.monotonic()
+    assert "2 held already that are not allowed" in host.run("menshen policy apply /root/p/pay.yaml").stdout
+    print(f"applied in {time.monotonic() - began:.1f} s")
+    held = json.loads(host.run("menshen held -o json").stdout)
+    pid = held[0]["pid"]
+    assert [(one["subject"], one["pid"], one["descriptor"], one["right"], one["mode"]) for one in held] == [
+        ("payments/api", pid, 7, "read", "enforce"),
+        ("payments/api", pid, 8, "connect", "enforce"),
+    ]
+    assert (held[0]["path"], held[0]["rule_place"]) == ("/srv/held", "pay.yaml:9")
+    assert (held[1]["address"], held[1]["port"]) == ("127.0.0.1", 4711)
+
+    assert "gone" not in host.run("cat /tmp/served").stdout
+    closed = host.run("menshen held --close").stdout
+    assert "shut" in closed
+    assert "left: a file cannot be taken away" in closed
+    wait(host, "grep -q gone /tmp/served", 10)
+    left = json.loads(host.run("menshen held -o json").stdout)
+    assert [one["descriptor"] for one in left] == [7]
+    assert "ended by SIGTERM" in host.run(f"menshen held --end --pid {pid}").stdout
+    assert "nothing is held" in host.run("menshen held").stdout
+    assert host.run(f"test -e /proc/{pid}", check=False).status == 1
+
+
+def test_an_exec_does_not_carry_into_another_subject_what_that_one_may_not_open(host: Guest) -> None:
+    host.put("/root/p/pay.yaml", CONFINED.encode(), 0o644)
+    host.run("menshen policy apply /root/p/pay.yaml")
+    run = "exec /opt/pay/api cat /etc/hostname"
+    for carried in ("7</srv/secret", "7<>/srv/secret", "200</srv/secret 7</etc/hostname"):
+        refused = host.run(["bash", "-c", f"exec {carried}; {run}"], check=False)
+        assert DENIED in refused.stderr, carried
+    denial = events(host, "--kind", "denial")[-1]
+    assert (denial["operation"], denial["path"], denial["subject"]) == (
+        "inherit",
+        "/srv/secret",
+        "payments/api",
+    )
+    assert (denial["detail_words"], denial["rule_place"]) == ("descriptor 200", "pay.yaml:9")
+    # What it may open, what has no path, what the caller chose for it, and what another exec closes.
+    for carried in (
+        "7</etc/hostname",
+        "7</proc/self/status",
+        "7< <(cat /srv/secret)",
+        "0</srv/secret",
+        "3<&0",
+    ):
+        assert host.run(["bash", "-c", f"exec {carried}; {run}"]).stdout == "guest\n", carried
+    host.put("/root/p/pay.yaml", CONFINED.replace("enforce", "audit").encode(), 0o644)
+    host.run("menshen policy apply /root/p/pay.yaml")
+    assert host.run(["bash", "-c", f"exec 7</srv/secret; {run}"]).stdout == "guest\n"
+    assert "inherit" in {one["operation"] for one in events(host, "--kind", "would-deny")}
 
 
 def test_another_name_that_a_protected_file_had_before_is_protected_too(host: Guest) -> None:

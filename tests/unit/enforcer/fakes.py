@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bpf_lsm.errors import GateError
+from bpf_lsm.events import Event as Record
 from bpf_lsm.fill import Fill
 from bpf_lsm.layout import EVENT, TALLY, LabelFlag
 from bpf_lsm.tables import Alias
@@ -65,6 +66,7 @@ class FakeGate:
         self.detached = False
         self.closed = False
         self.refuse = ""
+        self.holds: list[Record] = []
         self.revoked: set[int] = set()
         self.gaps: set[int] = set()
         self.counts = {"denied": 3, "would_deny": 0, "denials_lost": 0, "events_lost": 0, "cold": 4}
@@ -111,6 +113,11 @@ class FakeGate:
 
     def label_of(self, pid: int) -> Label | None:
         return Label(self.labels[pid], 0, LabelFlag(0)) if pid in self.labels else None
+
+    def held(self) -> list[Record]:
+        if self.refuse:
+            raise GateError(self.refuse)
+        return list(self.holds)
 
     def set_aliases(self, add: Mapping[Alias, int], remove: Iterable[Alias] = ()) -> None:
         self.known_aliases.update(add)

@@ -168,3 +168,9 @@ def test_an_explicit_deny_is_not_answered_with_an_allow_that_would_not_help() ->
 
 def test_in_audit_it_says_that_nothing_was_denied() -> None:
     assert explain(denial(kind="would-deny", right="read", path="/x")).verdict.startswith("allowed")
+
+
+def test_what_an_exec_carried_over_can_also_be_closed() -> None:
+    said = explain(denial(operation="inherit", right="read", path="/etc/x", detail_words="descriptor 7"))
+    assert said.advice.startswith("open descriptor 7 close-on-exec")
+    assert "read" in said.snippet

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import socket
 
 import pytest
 
-from policies import Operations, Verdict
+from policies import Operations, Verdict, endpoint
 from policies.image import Builtin, Right, Special
 from policies.operations import Name
 from tests.unit.policies.helpers import compiled, evaluator, operations, policy, protection
@@ -338,6 +339,26 @@ def test_a_descriptor_is_held_by_whoever_may_open_the_file_so() -> None:
     assert app.hold("/a/x", os.O_RDONLY).allowed
     assert app.hold("/a/x", os.O_RDWR | os.O_APPEND | os.O_CREAT).allowed
     assert not app.hold("/a/x", os.O_RDWR).allowed
+
+
+def test_an_exec_carries_what_the_new_subject_may_open_and_what_the_caller_chose_for_it() -> None:
+    app = operations(policy('files:\n  - {allow: [read], paths: ["/a/*"]}\n'))
+    assert app.inherit("/a/x", os.O_RDONLY, 3).allowed
+    assert app.inherit("/b/x", os.O_RDONLY, 3).enforced
+    assert app.inherit("/a/x", os.O_RDWR, 7).enforced
+    assert app.inherit("/b/x", os.O_RDWR, 2).allowed
+
+
+def test_a_connection_is_kept_if_it_may_be_made_or_may_have_been_accepted() -> None:
+    rules = "network:\n  - {allow: connect, to: {ports: [443]}}\n  - {allow: listen, ports: [80]}\n"
+    app = operations(policy(rules))
+
+    def end(port: int) -> bytes:
+        return endpoint.encode(socket.IPPROTO_TCP, "10.0.0.1", port)
+
+    assert app.keep(end(443), end(40000)).allowed
+    assert app.keep(end(50000), end(80)).allowed
+    assert app.keep(end(444), end(40000)).enforced
 
 
 def test_another_protected_name_of_the_file_denies_too() -> None:

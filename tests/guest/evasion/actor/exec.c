@@ -366,6 +366,56 @@ OPERATION(op_inherit, "inherit-read", set_probe)
 	return in_child(exec_probe_holding);
 }
 
+static int thread_sleeps(void *nothing)
+{
+	(void)nothing;
+	pause();
+	return 0;
+}
+
+/*
+ * Somebody who shares the table makes the descriptor close-on-exec and takes that back, all the time. The threads are
+ * there to be waited for between the first look and the second.
+ */
+static int exec_probe_sharing(void)
+{
+	static char stacks[4][16384] __attribute__((aligned(16)));
+	int fd = STEP(SYS(SYS_openat, AT_FDCWD, at("object/file"), O_RDONLY));
+	pid_t self = getpid();
+
+	if (!STEP(SYS(SYS_clone, CLONE_FILES | SIGCHLD, 0, 0, 0, 0))) {
+		while (getppid() == self) {
+			fcntl(fd, F_SETFD, FD_CLOEXEC);
+			fcntl(fd, F_SETFD, 0);
+		}
+		_exit(0);
+	}
+	for (int i = 0; i < 4; i++)
+		STEP(LIBC(clone(thread_sleeps, stacks[i] + sizeof(stacks[i]),
+				CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM,
+				NULL)));
+	execve(at("free/probe"), no_arguments, no_environment);
+	return -errno;
+}
+
+/* Until one that came past the first look is ended at the second, before it runs. */
+OPERATION(op_inherit_shared, "inherit-shared", set_probe)
+{
+	for (int try = 0; try < 100; try++) {
+		int status = 0;
+		pid_t child = STEP(LIBC(fork()));
+
+		if (!child)
+			_exit(-exec_probe_sharing() & 0xff);
+		STEP(LIBC(waitpid(child, &status, 0)));
+		if (WIFSIGNALED(status))
+			return -EACCES;
+		if (WEXITSTATUS(status) && WEXITSTATUS(status) != EACCES)
+			return -WEXITSTATUS(status) - BROKEN;
+	}
+	return 0;
+}
+
 /* Code ----------------------------------------------------------------------------------------------------------- */
 
 static int mapped(void *memory)
