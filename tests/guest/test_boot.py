@@ -140,4 +140,4 @@ def test_where_a_protection_would_refuse_a_mount_of_the_boot_the_unit_starts_it(
     assert tries(prepared) == {"first": "open"} | dict.fromkeys(SERVICES, "held")
     assert boot(prepared)["stage"] == "unit"
     said = prepared.run("journalctl -b -o cat | grep 'would refuse'").stdout
-    assert "/var/log/menshen (menshen-records)" in said
+    assert "/var/log/menshen (menshen-folders)" in said
