@@ -135,9 +135,7 @@ int BPF_PROG(guard_executed)
 		switches->first = label->identity;
 	if (!(label->flags & (LABEL_FIRST | LABEL_MANAGER | LABEL_AGENT | LABEL_WATCH)))
 		return 0;
-	label->flags &= ~(LABEL_AGENT | LABEL_WATCH);
-	if (!label->identity || label->identity != switches->first)
-		label->flags &= ~LABEL_MANAGER;
+	label->flags &= ~(LABEL_AGENT | LABEL_WATCH | LABEL_MANAGER);
 	if (label->identity == switches->first)
 		return 0;
 	if (label->flags & LABEL_FIRST && is_armed(switches) && label->identity) {

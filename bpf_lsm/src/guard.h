@@ -63,7 +63,7 @@ static __always_inline int guard_process(struct task_struct *target, __u16 opera
 	if (!(label->flags & LABEL_AGENT)) {
 		if (operation != OP_PTRACE)
 			return 0;
-		if (target->tgid != 1 && !(label->flags & (LABEL_FIRST | LABEL_WATCH)) &&
+		if (target->tgid != 1 && !(label->flags & (LABEL_FIRST | LABEL_MANAGER | LABEL_WATCH)) &&
 		    (!label->identity || label->identity != switches->command))
 			return 0;
 	}

@@ -16,7 +16,7 @@ enum label_flag {
 	LABEL_AGENT = 1 << 6, /* is the agent: see guard.bpf.c; kept by threads and forks, lost at exec */
 	LABEL_FIRST = 1 << 7, /* was forked by process 1 and has executed nothing since but process 1's own program */
 	LABEL_WATCH = 1 << 8, /* is the watch: guard.bpf.c; of the process's first thread, lost at fork and exec */
-	LABEL_MANAGER = 1 << 9, /* runs process 1's own program, come from process 1 by nothing but forks */
+	LABEL_MANAGER = 1 << 9, /* came from process 1 by nothing but forks: runs its memory still; lost at exec */
 	LABEL_SHARED_FILES = 1 << 10, /* the exec in progress began with a table of descriptors that others share */
 };
 

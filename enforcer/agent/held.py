@@ -17,6 +17,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from bpf_lsm.errors import GateError
+from bpf_lsm.layout import LabelFlag
 from enforcer.agent.gateway import GateLike
 from enforcer.agent.resolve import Resolver
 from enforcer.agent.rings import Journal
@@ -74,8 +76,6 @@ class Held:
 
     def look(self, subject: str = "", pid: int = 0) -> list[Holding]:
         """Look now; EnforcerError if that is not possible. `subject` as in a filter of events."""
-        from bpf_lsm.errors import GateError  # noqa: PLC0415
-
         try:
             found = [Holding(record, self._resolver.event(record, 0)) for record in self._gate.held()]
         except (GateError, KeyError) as error:
@@ -117,8 +117,7 @@ class Held:
 
     def _shut(self, one: Holding) -> str:
         """Through a descriptor of ours, if it is that socket still."""
-        from bpf_lsm.errors import GateError  # noqa: PLC0415
-        from bpf_lsm.held import take  # noqa: PLC0415
+        from bpf_lsm.held import take  # noqa: PLC0415 - loads libbpf, which tests of the rest do without
 
         try:
             process = os.pidfd_open(one.event.pid)
@@ -165,8 +164,6 @@ class Held:
 
     def _refusal(self, pid: int, identity: int) -> str:
         """Why a process is not ended; empty if it is."""
-        from bpf_lsm.layout import LabelFlag  # noqa: PLC0415
-
         label = self._gate.label_of(pid)
         if label is not None and label.identity != identity:
             return "gone: it runs another program by now"

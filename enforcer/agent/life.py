@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from bpf_lsm.errors import GateError
 from enforcer import certificates
 from enforcer.agent import aliases
 from enforcer.agent.authority import Authority
@@ -180,8 +181,6 @@ class Agent:
 
     def turn_off(self) -> list[str]:
         """End enforcement, and then this process; what could not be taken away."""
-        from bpf_lsm.errors import GateError  # noqa: PLC0415
-
         for reader in self.readers:
             reader.stop()
         left = []

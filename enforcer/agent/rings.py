@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
+from bpf_lsm.errors import GateError
 from enforcer.agent.gateway import RingLike
 from enforcer.agent.resolve import Resolver
 from enforcer.events import Event, Kind, as_line
@@ -107,7 +108,6 @@ class RingReader:
         return len(records)
 
     def _builder(self, raw: bytes) -> Callable[[int], Event] | None:
-        from bpf_lsm.errors import GateError  # noqa: PLC0415
         from bpf_lsm.events import decode  # noqa: PLC0415
 
         try:

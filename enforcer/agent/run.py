@@ -12,7 +12,9 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from bpf_lsm.errors import GateError, LoadError
 from enforcer import settings as settings_file
+from enforcer.agent.keeper import Keeper
 from enforcer.boot import beginning, loading
 from enforcer.errors import EnforcerError
 from enforcer.places import Places
@@ -54,7 +56,6 @@ def run(root: Path, **given: str) -> int:
         return 1
     if not sys.flags.isolated:
         log.warning("not started in isolated mode, so the guard cannot know us: run `menshen enrol-self`")
-    from bpf_lsm.errors import GateError, LoadError  # noqa: PLC0415
     from bpf_lsm.memory import return_blocks  # noqa: PLC0415
 
     return_blocks()
@@ -154,9 +155,7 @@ def _keep_pins(kept: int | None) -> None:
 
 
 def _keep_pins_mounted(agent: Agent) -> None:
-    from bpf_lsm.errors import GateError  # noqa: PLC0415
-    from bpf_lsm.gate import PIN_DIR  # noqa: PLC0415
-    from enforcer.agent.keeper import Keeper  # noqa: PLC0415
+    from bpf_lsm.gate import PIN_DIR  # noqa: PLC0415 - loads numpy: return_blocks() goes before
 
     try:
         Keeper(PIN_DIR.parent, agent.journal.notice).start()

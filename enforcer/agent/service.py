@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import grpc
 
+from bpf_lsm.errors import GateError
 from enforcer import wire
 from enforcer.api import menshen_pb2 as pb
 from enforcer.api import menshen_pb2_grpc as pb_grpc
@@ -139,8 +140,6 @@ class Service(pb_grpc.AgentServicer):
         return self._agent.calls.who(peer, identity)
 
     def _answer(self, context: Any, work: Callable[[], T]) -> T:
-        from bpf_lsm.errors import GateError  # noqa: PLC0415
-
         try:
             return work()
         except (EnforcerError, GateError) as error:

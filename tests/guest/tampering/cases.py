@@ -93,6 +93,10 @@ HELD: Final[dict[str, str]] = {
     "have it read last": "ionice -c 3 -p $P",
     "attach to process 1": "call ptrace 1",
     "write process 1's memory": "call write_memory 1",
+    "attach to what process 1 forked": (
+        "systemd-run -q --unit=session -p PAMName=login -p User=root sleep 60; sleep 2; "
+        "call ptrace $(pgrep -o sd-pam)"
+    ),
     "kill its control group": "echo 1 >$U/cgroup.kill",
     "freeze its control group": "echo 1 >$U/cgroup.freeze",
     "freeze all services": "echo 1 >/sys/fs/cgroup/system.slice/cgroup.freeze",
