@@ -18,8 +18,6 @@ class StoreSettings:
     that is set while the host is up makes nothing older."""
     min_free: int = 256 << 20
     """Bytes that are left to others on the file system; below them the oldest goes."""
-    recent_events: int = 32_768
-    """Events that are kept in memory as batches."""
     queue_events: int = 65_536
     """Events that may wait for the disk. Beyond them new ones are not kept, and counted."""
     seal_events: int = 131_072

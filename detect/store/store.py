@@ -1,4 +1,4 @@
-"""The store as the watch writes it: recent events in memory, a journal, segments."""
+"""The store as the watch writes it: a journal, segments."""
 
 from __future__ import annotations
 
@@ -46,7 +46,6 @@ class Store:
     ) -> None:
         self.settings = settings
         self.clock = clock or Clock()
-        self.recent: deque[Batch] = deque()
         self._tags = tags
         self._background = background
         self._ledger = Ledger(notify)
@@ -78,7 +77,6 @@ class Store:
         if not len(batch):
             return
         self._ledger.count("appended", len(batch))
-        self._remember(batch)
         item = (batch, tag_symbols(batch, tagged, self._tags))
         if not self._background:
             self._write(*item)
@@ -222,12 +220,6 @@ class Store:
         if self._sealer.left and now - self._tried >= RETRY_SECONDS:
             self._tried = now
             self._sealer.seal_files(self._journal.path if self._journal is not None else None)
-
-    def _remember(self, batch: Batch) -> None:
-        self.recent.append(batch)
-        total = sum(map(len, self.recent))
-        while len(self.recent) > 1 and total > self.settings.recent_events:
-            total -= len(self.recent.popleft())
 
 
 def tag_symbols(batch: Batch, tagged: Tagged | None, names: Sequence[str]) -> NDArray[np.uint32]:

@@ -31,6 +31,8 @@ log = logging.getLogger("menshen.gate")
 
 ROOM: Final = 20_000
 RETRY: Final = 5.0
+TELLING: Final = 1.0
+"""Seconds for the agent to be told of gaps: the pipeline waits meanwhile, and tries again."""
 KINDS: Final = {"denial": Type.DENIAL, "would-deny": Type.WOULD_DENY}
 EACCES: Final = 13
 _NUMBERS: Final = (
@@ -82,7 +84,7 @@ class GateFollower:
         try:
             with client.agent(self._places.socket) as stub:
                 request = pb.NoteGapsRequest(sessions=sorted(sessions), all=all_of_them)
-                stub.NoteGaps(request, timeout=client.TIMEOUT)
+                stub.NoteGaps(request, timeout=TELLING)
         except click.ClickException as error:
             log.warning("the gate was not told of lost events: %s", error.message.splitlines()[0])
             return False

@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,12 @@ from detect.batch import SYMBOLS, Batch, Tagged
 from enforcer.errors import EnforcerError
 from enforcer.serving.feed import MAX_FOLLOWERS
 
+TOGETHER: Final = 64
+"""Small batches that are kept as one: a batch takes 7 KB whatever is in it, and a quiet host makes many."""
+SMALL: Final = 256
+"""Events of the batches that this is worth it for."""
+CLOCK: Final = 0.1
+"""Seconds by which the host's clock may have been set between events that are kept as one."""
 _TYPES = {each.word: int(each) for each in Type}
 _SEARCHED = ("exe", "args", "path", "path2", "comm", "parent_exe", "identity", "container")
 
@@ -148,6 +155,8 @@ class ObservationFeed:
         self._queue = queue
         self._batches: deque[Observed] = deque()
         self._held = 0
+        self._apart = 0
+        """Small batches at the end that are not kept as one yet."""
         self._followers: set[Follower] = set()
         self._lock = threading.Lock()
         self.seen = 0
@@ -159,10 +168,22 @@ class ObservationFeed:
             self.seen += len(batch)
             self._batches.append(new)
             self._held += len(batch)
+            self._apart = self._apart + 1 if len(batch) < SMALL else 0
+            if self._apart == TOGETHER:
+                self._gather()
             while self._held > self._kept and len(self._batches) > 1:
                 self._held -= len(self._batches.popleft().batch)
             for follower in self._followers:
                 follower.offer(new)
+
+    def _gather(self) -> None:
+        """The small batches at the end as one, unless strings or the clock have changed meanwhile."""
+        self._apart = 0
+        parts = list(self._batches)[-TOGETHER:]
+        if len(parts) == TOGETHER and all(_alike(parts[0], each) for each in parts):
+            for _ in parts:
+                self._batches.pop()
+            self._batches.append(_joined(parts))
 
     def old(self, wanted: Wanted, last: int) -> list[tuple[Observed, int]]:
         """What is kept and wanted, oldest first; the newest `last` of it (0: all)."""
@@ -199,3 +220,23 @@ def _newest(batches: list[Observed], wanted: Wanted, last: int) -> Iterator[tupl
                 return
             last -= 1
             yield seen, at
+
+
+def _alike(one: Observed, other: Observed) -> bool:
+    return (
+        one.batch.symbols is other.batch.symbols
+        and one.batch.columns.keys() == other.batch.columns.keys()
+        and one.names == other.names
+        and abs(one.boot - other.boot) < CLOCK
+    )
+
+
+def _joined(parts: Sequence[Observed]) -> Observed:
+    """Batches that follow each other, as one."""
+    first = parts[0]
+    columns = {name: np.concatenate([each.batch[name] for each in parts]) for name in first.batch.columns}
+    tagged = Tagged(
+        np.concatenate([each.tagged.event + np.uint32(each.first - first.first) for each in parts]),
+        np.concatenate([each.tagged.tag for each in parts]),
+    )
+    return Observed(first.first, Batch(columns, first.batch.symbols), tagged, first.names, parts[-1].boot)

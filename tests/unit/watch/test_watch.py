@@ -161,6 +161,35 @@ def test_only_the_newest_are_kept() -> None:
     assert len(feed.old(Wanted(), last=0)) <= 100
 
 
+def test_many_small_batches_are_kept_as_few_and_nothing_of_them_is_lost() -> None:
+    feed, plain = ObservationFeed(kept=2000), []
+    decoder, enricher = Decoder(), Enricher()
+    for at in range(1000):
+        records = np.zeros(1 + at % 3, OBSERVATION)
+        records["type"], records["time"] = Type.FORK, at
+        batch = enricher.enrich(decoder.decode(Raw(records, ())))
+        event = np.array([len(batch) - 1], np.uint32)
+        feed.publish(batch, Tagged(event, np.array([at % 2], np.uint32)), ("even", "odd"), 0.0)
+        plain += [
+            (at, [("even", "odd")[at % 2]] if one == len(batch) - 1 else []) for one in range(len(batch))
+        ]
+    found = feed.old(Wanted(), last=0)
+    assert [seen.first + at for seen, at in found] == list(range(1, len(plain) + 1))
+    assert [(int(seen.batch["time"][at]), seen.tags(at)) for seen, at in found] == plain
+    assert len({id(seen) for seen, _ in found}) < 1000 / 16 + 64
+
+
+def test_small_batches_are_not_joined_over_a_clock_that_was_set() -> None:
+    feed, batch = (
+        ObservationFeed(kept=1000),
+        Enricher().enrich(Decoder().decode(Raw(np.zeros(1, OBSERVATION), ()))),
+    )
+    none = np.empty(0, np.uint32)
+    for at in range(128):
+        feed.publish(batch, Tagged(none, none), (), 3600.0 if at >= 32 else 0.0)
+    assert [seen.boot for seen, _ in feed.old(Wanted(), last=0)] == [0.0] * 32 + [3600.0] * 96
+
+
 def test_a_follower_that_wants_nothing_of_a_batch_is_not_woken() -> None:
     feed = ObservationFeed(kept=100)
     _, follower = feed.follow(Wanted(types=frozenset({"exec"})), 0)

@@ -117,13 +117,6 @@ def test_the_threads_keep_everything_too(tmp_path: Path) -> None:
     assert store.counters.sealed == 9000
 
 
-def test_recent_events_are_in_memory_up_to_a_bound(tmp_path: Path) -> None:
-    with Store(settings(tmp_path, recent_events=1000), background=False) as store:
-        for batch in batches(Symbols(), count=10):
-            store.append(batch)
-        assert [len(batch) for batch in store.recent] == [300, 300, 300]
-
-
 def test_the_wall_that_is_set_while_the_host_is_up_changes_times_from_then_on_only(tmp_path: Path) -> None:
     clock = HandClock()
     given = batches(Symbols(), count=3)
