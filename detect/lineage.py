@@ -22,7 +22,7 @@ _NEVER: Final = np.iinfo(np.int64).max
 class Part:
     """Some events of a batch: the columns that lineage depends on, and which of them change it.
 
-    Children of forks are pids that can be; other forks are left out, and so are those of threads.
+    Children of forks are pids that can be; other forks are left out. So are forks and exits of threads.
     """
 
     pids: Numbers
@@ -47,11 +47,11 @@ def part_of(batch: Batch, first: int) -> Part:
     kinds = batch["type"][first:]
     pids = batch["pid"][first:].astype(np.intp)
     pids[pids >= PID_LIMIT] = 0
-    forks = np.nonzero(kinds == Type.FORK)[0]
-    forks = forks[batch["flags"][first:][forks] & Flag.THREAD == 0]
+    whole = batch["flags"][first:] & Flag.THREAD == 0
+    forks = np.nonzero((kinds == Type.FORK) & whole)[0]
     children = batch["target_pid"][first:][forks].astype(np.intp)
     possible = (children > 0) & (children < PID_LIMIT) & (children != pids[forks])
-    exits = np.nonzero(kinds == Type.EXIT)[0]
+    exits = np.nonzero((kinds == Type.EXIT) & whole)[0]
     return Part(
         pids, forks[possible], children[possible], np.nonzero(kinds == Type.EXEC)[0], exits[pids[exits] > 0]
     )

@@ -15,6 +15,7 @@ class Limits:
     runs: int = 32
     """Partial matches of one sequence for one key, and as many again as its steps count to."""
     processes: int = 1 << 15
+    """Processes whose ancestors and programs are known."""
     sessions: int = 1 << 12
     """Sessions whose gaps are remembered."""
 
@@ -32,4 +33,6 @@ class Counters:
     expired: int = 0
     keys_evicted: int = 0
     runs_evicted: int = 0
+    processes_forgotten: int = 0
+    """Processes that were forgotten although they, or a descendant, may still do something."""
     repeated_denials: int = 0

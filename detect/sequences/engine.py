@@ -11,9 +11,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from bpf_lsm.observation import Type
+from bpf_lsm.observation import Flag, Type
 from detect.alert import Alert
 from detect.batch import Batch, Tagged
+from detect.processes import PID_LIMIT, number_of
 from detect.sequences.automaton import Interest, build
 from detect.sequences.bounds import Counters, Limits
 from detect.sequences.denials import Denials
@@ -49,7 +50,7 @@ class SequenceEngine:
         automata = [build(each) for each in sequences]
         self._keys = {automaton.key for automaton in automata}
         self._order = Order(self.limits.slack)
-        self._lineage = Lineage(self.limits.processes)
+        self._lineage = Lineage(self.limits.processes, self.counters)
         self._waiting = Waiting(self._lineage)
         self._partial = Partial(automata, self._waiting, self.limits, self.counters)
         self._tags = TagSets(tags, self._partial.states, self._partial.begins)
@@ -66,6 +67,11 @@ class SequenceEngine:
     def live_keys(self) -> int:
         """Sequences times keys that have a partial match."""
         return self._partial.live
+
+    @property
+    def processes(self) -> int:
+        """Processes whose ancestors and programs are known."""
+        return len(self._lineage)
 
     def blocks(self, rules: Mapping[int, str]) -> None:
         """Rules of the policy image in force that are sequences: a denial by one is its last step."""
@@ -97,7 +103,7 @@ class SequenceEngine:
         gaps = self._gaps.found(np.ascontiguousarray(batch["lost"]))
         denials = self._denials.found(batch)
         if not self._keys.isdisjoint((Key.TREE, Key.FILE)):
-            self._learn(batch, places, times)
+            self._learn(batch, times)
         if not len(gaps) and not len(denials):
             return places, what
         every = np.concatenate([gaps, places, denials])
@@ -105,23 +111,32 @@ class SequenceEngine:
         order = np.argsort(every, kind="stable")
         return every[order], np.concatenate(kinds)[order]
 
-    def _learn(self, batch: Batch, tagged: NDArray[np.intp], times: NDArray[np.int64]) -> None:
-        """Who descends from whom, and runs what. Whoever has descendants forks; a leaf matters if tagged."""
+    def _learn(self, batch: Batch, times: NDArray[np.int64]) -> None:
+        """Who descends from whom, and runs what."""
+        lineage, process = self._lineage, batch["process"]
         kinds = np.ascontiguousarray(batch["type"])
-        where = np.concatenate([np.flatnonzero(kinds == Type.FORK), tagged])
-        process, parent = batch["process"][where], batch["parent"][where]
-        known = (process != 0) & (parent != 0)
-        self._lineage.learn(process[known], parent[known])
+        forks, ends = (_of_processes(batch, kinds == kind) for kind in (Type.FORK, Type.EXIT))
+        child = batch["target_pid"][forks]
+        births = forks[(child > 0) & (child < PID_LIMIT)]
+        lineage.born(number_of(batch["target_pid"][births], batch["time"][births]), process[births])
+        acts = forks
         if Key.FILE in self._keys:
-            where = np.flatnonzero(kinds == Type.EXEC)
-            files = file_keys(batch["inode"][where], batch["device"][where])
-            where, files = where[files != 0], files[files != 0]
-            self._lineage.executed(batch["process"][where].tolist(), files.tolist(), times[where].tolist())
+            execs = np.flatnonzero(kinds == Type.EXEC)
+            files = file_keys(batch["inode"][execs], batch["device"][execs])
+            known = (files != 0) & (process[execs] != 0)
+            execs, files = execs[known], files[known]
+            acts = np.concatenate([forks, execs])
+            lineage.executed(process[execs].tolist(), files.tolist(), times[execs].tolist())
+        acts = acts[process[acts] != 0]
+        lineage.act(process[acts].tolist(), batch["parent"][acts].tolist())
+        lineage.ended(process[ends], self._order.youngest)
 
     def _process(self, ordered: Ordered) -> list[Alert]:
         with paused():
             alerts = self._look_at(ordered) if len(ordered.time) else []
-            self._partial.sweep(self._order.youngest - self.limits.slack)
+            looked_at = self._order.youngest - self.limits.slack
+            self._partial.sweep(looked_at)
+            self._lineage.bound(looked_at)
         return alerts
 
     def _look_at(self, ordered: Ordered) -> list[Alert]:
@@ -130,6 +145,7 @@ class SequenceEngine:
         events = Events(ordered, self._serial)
         keys = self._own_keys(ordered, events)
         sessions, trees, files = (keys[key.value] for key in Key)
+        parents = events.column("parent") if any(trees) else trees
         sets, around, states = self._tags.sets, self._waiting.around, self._partial.states
         note, begin_run = self._partial.note, self._partial.begin
         waited = self._waiting.of["session"].get
@@ -139,7 +155,7 @@ class SequenceEngine:
                 concerned = sets[what]
                 live = waited(sessions[at], 0) & concerned.sessions
                 if concerned.trees or concerned.files:
-                    live |= around(trees[at], files[at], concerned.trees, concerned.files)
+                    live |= around(trees[at], parents[at], files[at], concerned.trees, concerned.files)
                 # Most events end here: nobody waits for them.
                 if live or concerned.always:
                     for interest in concerned.others:
@@ -175,7 +191,6 @@ class SequenceEngine:
         processes = files = [0] * len(ordered.time)
         if not self._keys.isdisjoint((Key.TREE, Key.FILE)):
             processes = events.column("process")
-            self._lineage.prepare(processes)
         if Key.FILE in self._keys:
             files = file_keys(ordered.column("inode"), ordered.column("device")).tolist()
         return {"session": events.column("session"), "tree": processes, "file": files}
@@ -217,7 +232,7 @@ class SequenceEngine:
     def _keys_of(self, joined: Key, events: Events, now: int) -> Iterable[int]:
         if joined is Key.SESSION:
             return (events["session"],)
-        ancestors = self._lineage.ancestors(events["process"])
+        ancestors = self._lineage.ancestors(events["process"], events["parent"])
         if joined is Key.TREE:
             return ancestors
         return dict.fromkeys((file_key(events), *self._lineage.files(ancestors, now)))
@@ -241,3 +256,10 @@ class SequenceEngine:
         assert run.chain is not None
         incomplete = self._gaps.since(session, run.start)
         return Finding(state.automaton, run.chain, session, blocked, incomplete)
+
+
+def _of_processes(batch: Batch, chosen: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """The places of forks or exits without those of threads."""
+    places = np.flatnonzero(chosen)
+    whole: NDArray[np.bool_] = batch["flags"][places] & Flag.THREAD == 0
+    return places[whole]

@@ -1,113 +1,157 @@
-"""Which processes descend from which, and which files they run. Both are bounded, the oldest goes first."""
+"""Which processes descend from which, and which files they run.
+
+A process that has ended, without a descendant that has not, is of no use any more, and only such ones are let
+go as long as that is enough. Where more than `limit` remain, those go that were unused longest, and are
+counted: first those that are known again as soon as they act, since their events name their parent; of those
+that were last used at about the same time the youngest, so that a flood hurts itself.
+"""
 
 from __future__ import annotations
 
-from itertools import islice
+from collections.abc import Iterable
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
+
+from detect.sequences.bounds import Counters
+from detect.sequences.living import Living, Numbers
 
 DEEPEST: Final = 64
 """Generations that are looked at."""
 FILES: Final = 4
 """Programs that are remembered of one process, the newest."""
 
-Numbers = NDArray[np.uint64]
-
 
 class Lineage:
-    """Learns from events; processes and files are numbers, and those of processes grow with their birth."""
+    """Learns from events in the order of their arrival. Processes and files are numbers; 0 is none.
 
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self.forgotten = 0
-        self._process: Numbers = np.empty(0, np.uint64)
-        """In order."""
-        self._parent: Numbers = np.empty(0, np.uint64)
+    Of a process that neither forked nor executed nothing is kept: its events name its parent.
+    """
+
+    def __init__(self, limit: int, counters: Counters) -> None:
+        self._limit = limit
+        self._counters = counters
+        self._parent: dict[int, int] = {}
+        """Of everyone that forked or executed; 0 if that is not known."""
         self._files: dict[int, tuple[tuple[int, int], ...]] = {}
-        self._ancestors: dict[int, tuple[int, ...]] = {}
+        """Of some of them."""
+        self._living = Living()
+        self._ended: set[int] = set()
+        """When room was last made."""
+        self._acted: set[int] = set()
+        """Since then."""
+        self._used: dict[int, int] = {}
+        """Then: how often it had been made when they or a descendant last acted."""
+        self._rounds = 0
+        self._above: dict[int, tuple[int, ...]] = {}
         self._ends: set[int] = set()
         """The last of each of them."""
 
-    def learn(self, processes: Numbers, parents: Numbers) -> None:
-        """Who is whose child, as far as both are known. What was learnt first holds: an orphan stays where it
-        came from."""
-        fresh = self._parents(processes) == 0
-        new, first = np.unique(processes[fresh], return_index=True)
-        if not len(new):
+    def __len__(self) -> int:
+        return len(self._parent)
+
+    def born(self, children: Numbers, makers: Numbers) -> None:
+        """Forks."""
+        self._living.born(children, makers)
+
+    def act(self, processes: list[int], parents: list[int]) -> None:
+        """Who forks or executes, and the parents. What was learnt first holds."""
+        acting = set(processes)
+        self._acted |= acting
+        new = acting.difference(self._parent)
+        if not new:
             return
-        process = np.concatenate([self._process, new])
-        parent = np.concatenate([self._parent, parents[fresh][first]])
-        if len(self._process) and new[0] < self._process[-1]:
-            order = np.argsort(process, kind="stable")
-            process, parent = process[order], parent[order]
-        if not self._ends.isdisjoint(new.tolist()):
+        said = dict(zip(reversed(processes), reversed(parents), strict=True))
+        self._parent.update((each, said[each]) for each in new)
+        if not self._ends.isdisjoint(new):
             self._forget()  # somebody's ancestors go on from there
-        if len(process) > self.limit:
-            over = len(process) - self.limit + self.limit // 16
-            process, parent = process[over:], parent[over:]
-            self.forgotten += over
-        self._process, self._parent = process, parent
 
     def executed(self, processes: list[int], files: list[int], times: list[int]) -> None:
-        """Which process executed which file, and when."""
+        """Which process executed which file, and when. They act, too."""
         known = self._files
         for process, file, time in zip(processes, files, times, strict=True):
-            before = known.pop(process, ())
-            known[process] = ((time, file), *before[: FILES - 1])
-        if len(known) > self.limit:
-            oldest = list(islice(known, len(known) - self.limit + self.limit // 16))
-            for each in oldest:
-                del known[each]
-            self.forgotten += len(oldest)
+            before = known.get(process)
+            known[process] = ((time, file),) if before is None else ((time, file), *before[: FILES - 1])
 
-    def ancestors(self, process: int) -> tuple[int, ...]:
-        """The process itself, its parent and so on."""
-        if process not in self._ancestors:
-            self.prepare([process])
-        return self._ancestors.get(process, (process,))
+    def ended(self, processes: Numbers, until: int) -> None:
+        """Exits; no event of these processes is later than `until`."""
+        self._living.ended(processes, until)
 
-    def prepare(self, processes: list[int]) -> None:
-        """Find the ancestors of many processes at once."""
-        if len(self._ancestors) > self.limit:
+    def bound(self, looked_at: int) -> None:
+        """Make room if there are too many. All events that are not later than `looked_at` were looked at."""
+        if len(self._parent) > self._limit or len(self._living) > 4 * self._limit:
+            self._make_room(looked_at, self._limit - self._limit // 16)
+
+    def _make_room(self, looked_at: int, most: int) -> None:
+        known = np.fromiter(self._parent, np.uint64, len(self._parent))
+        ended, makers, over = self._living.settle(known, looked_at, self._limit)
+        self._counters.processes_forgotten += over
+        self._ended.update(known[ended].tolist())
+        makers_of_living = set(makers.tolist())
+        live = (self._parent.keys() - self._ended) | makers_of_living
+        self._keep(self._with_ancestors(live, len(self._parent) + 1))
+        self._rounds += 1
+        acted = self._with_ancestors(self._acted & self._parent.keys(), DEEPEST)
+        used = dict.fromkeys(acted, self._rounds)
+        self._used = {each: used.get(each, self._used.get(each, self._rounds)) for each in self._parent}
+        self._acted.clear()
+        if len(self._parent) > most:
+            bare = self._parent.keys() - self._parent.values() - self._files.keys() - makers_of_living
+            young = list(reversed(self._parent))
+            young.sort(key=lambda each: (each not in bare, self._used[each]))
+            gone = young[: len(young) - most]
+            self._counters.processes_forgotten += len(gone)
+            self._keep(self._parent.keys() - gone)
+
+    def _with_ancestors(self, processes: Iterable[int], generations: int) -> set[int]:
+        found: set[int] = set()
+        for process in processes:
+            each, depth = process, 0
+            while each and each not in found and depth < generations:
+                found.add(each)
+                each, depth = self._parent.get(each, 0), depth + 1
+        return found
+
+    def _keep(self, kept: set[int]) -> None:
+        self._parent = {each: self._parent[each] for each in self._parent if each in kept}
+        self._files = {each: self._files[each] for each in self._files if each in kept}
+        self._ended &= kept
+        self._forget()
+
+    def above(self, parent: int) -> tuple[int, ...]:
+        """A process, its parent, that one's parent and so on. It is kept: for those who are parents."""
+        return self._above.get(parent) or self._climb(parent)
+
+    def ancestors(self, process: int, parent: int) -> tuple[int, ...]:
+        """The process itself, its parent, that one's parent and so on; each once."""
+        return tuple(dict.fromkeys((process, *self.above(parent))))[:DEEPEST]
+
+    def _climb(self, process: int) -> tuple[int, ...]:
+        if not process:
+            return ()
+        if len(self._above) > self._limit:
             self._forget()
-        known, parent_of = self._ancestors, dict[int, int]()
-        missing = set(processes).difference(known, (0,))
-        for _ in range(DEEPEST):
-            if not missing:
-                break
-            asked = list(missing)
-            parents = self._parents(np.array(asked, np.uint64)).tolist()
-            parent_of.update(zip(asked, parents, strict=True))
-            missing = set(parents).difference(known, parent_of, (0,))
-        for process in parent_of:
-            path, each = [], process
-            while each and each not in known and each not in path:
-                path.append(each)
-                each = parent_of.get(each, 0)
-            above = known.get(each, ())
-            for each in reversed(path):
-                above = known[each] = (each, *above)[:DEEPEST]
-            self._ends.update(above[-1:])
+        known, parent = self._above, self._parent
+        path: list[int] = []
+        while process and process not in known and process not in path and len(path) < DEEPEST:
+            path.append(process)
+            process = parent.get(process, 0)
+        found = known.get(process, ())
+        for each in reversed(path):
+            found = known[each] = (each, *found)[:DEEPEST]
+        self._ends.update(found[-1:])
+        return found
 
-    def executed_by(self, ancestors: tuple[int, ...]) -> list[int]:
-        """What these processes run or ran, at any time."""
+    def executed_by(self, processes: Iterable[int]) -> list[int]:
+        """What these run or ran, at any time."""
         known = self._files
-        return [file for each in ancestors if each in known for _, file in known[each]]
+        return [file for each in processes if each in known for _, file in known[each]]
 
     def files(self, ancestors: tuple[int, ...], now: int) -> list[int]:
         """What these processes run or ran by now, the nearest process and its newest program first."""
         known = self._files
         return [file for each in ancestors if each in known for time, file in known[each] if time <= now]
 
-    def _parents(self, processes: Numbers) -> Numbers:
-        """0 where none is known."""
-        if not len(self._process):
-            return np.zeros(len(processes), np.uint64)
-        at = np.minimum(self._process.searchsorted(processes), len(self._process) - 1)
-        return np.where(self._process[at] == processes, self._parent[at], np.uint64(0))
-
     def _forget(self) -> None:
-        self._ancestors.clear()
+        self._above.clear()
         self._ends.clear()

@@ -31,7 +31,7 @@ class Waiting:
             table.clear()
         self._any = 0
 
-    def around(self, process: int, file: int, trees: int, files: int) -> int:
+    def around(self, process: int, parent: int, file: int, trees: int, files: int) -> int:
         """Which of these bits are waited for by an ancestor of a process, by a file, or by one that an
         ancestor executed."""
         trees &= self._any
@@ -39,15 +39,18 @@ class Waiting:
         if not trees and not files:
             return 0
         found = 0
-        ancestors = self._lineage.ancestors(process)
-        if trees and not self._trees.keys().isdisjoint(ancestors):
-            waited = self._trees.get
-            for each in ancestors:
-                found |= waited(each, 0)
+        above = self._lineage.above(parent)
+        if trees:
+            waited = self._trees
+            if process in waited:
+                found = waited[process]
+            if not waited.keys().isdisjoint(above):
+                for each in above:
+                    found |= waited.get(each, 0)
             found &= trees
         if files:
             bits = self._files.get(file, 0)
-            for each in self._lineage.executed_by(ancestors):
+            for each in self._lineage.executed_by((process, *above)):
                 bits |= self._files.get(each, 0)
             found |= bits & files
         return found

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from bpf_lsm.observation import OBSERVATION
+from bpf_lsm.observation import OBSERVATION, Type
 from detect.batch import ENRICHED, SYMBOLS, Batch, Tagged
 from detect.sequences.reference import Event
 from detect.symbols import Symbols
@@ -22,6 +23,29 @@ def event(time: float, *tags: str, **fields: Any) -> Event:
     blank: dict[str, Any] = dict.fromkeys(COLUMNS.names or (), 0)
     blank |= dict.fromkeys(SYMBOLS, b"") | {"address": bytes(16), "session": 1}
     return Event(round(time * SECOND), frozenset(tags), blank | fields | {"time": round(time * SECOND)})
+
+
+def number_at(pid: int, time: float) -> int:
+    """As the enrichment numbers a process that was forked then."""
+    return round(time * SECOND) >> 16 << 22 | pid
+
+
+@dataclass(frozen=True)
+class Forked:
+    """A process, for its events."""
+
+    pid: int
+    process: int
+    parent: int
+
+    def does(self, kind: Type, time: float, *tags: str, **fields: int) -> Event:
+        """An event of it."""
+        return event(time, *tags, type=kind, process=self.process, parent=self.parent, **fields)
+
+    def fork(self, pid: int, time: float) -> tuple[Event, Forked]:
+        """The event, and the child."""
+        child = Forked(pid, number_at(pid, time), self.process)
+        return self.does(Type.FORK, time, target_pid=pid), child
 
 
 def batch(events: Sequence[Event], tags: Sequence[str], symbols: Symbols) -> tuple[Batch, Tagged]:

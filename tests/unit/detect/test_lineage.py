@@ -74,7 +74,7 @@ def walk(rows: list[Row], ask: Callable[[int], Known | None]) -> Found:
             alive[child] = One(number(child, row), exe, args, me.number, exe, args)
         elif here and row["type"] == Type.EXEC:
             alive[pid] = replace(me, exe=row["exe"], args=row["args"])
-        elif here and row["type"] == Type.EXIT:
+        elif here and row["type"] == Type.EXIT and not row["flags"] & Flag.THREAD:
             alive.pop(pid)
     return found
 
@@ -137,6 +137,11 @@ HANDS: dict[str, list[Row]] = {
         event(Type.FORK, 6, 5),
         event(Type.EXIT, 5),
     ],
+    "a thread ends": [
+        event(Type.FORK, 2, 5),
+        {**event(Type.EXIT, 5), "flags": Flag.THREAD},
+        event(Type.FILE_WRITE, 5),
+    ],
     "grandchild of a stranger": [
         event(Type.FORK, 2, 5),
         event(Type.FORK, 5, 6, b"/bin/b"),
@@ -149,6 +154,13 @@ HANDS: dict[str, list[Row]] = {
 def test_a_pid_changes_hands(name: str) -> None:
     rows = [{**row, "time": at << 17} for at, row in enumerate(HANDS[name])]
     assert by_column([raw(rows)], told, Processes(20)) == walk(rows, told)
+
+
+def test_a_process_goes_on_when_a_thread_of_it_ends() -> None:
+    rows = [{**row, "time": at << 17} for at, row in enumerate(HANDS["a thread ends"])]
+    (forker, *_), before, after = by_column([raw(rows)], told, Processes(20))
+    assert after == before
+    assert after[1] == forker
 
 
 def test_they_agree_on_a_long_stream() -> None:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import permutations
 
 import numpy as np
 import pytest
 
 from bpf_lsm.observation import Type
-from detect.sequences import SequenceEngine
+from detect.sequences import Counters, Limits, SequenceEngine, reference
+from detect.sequences.automaton import build
 from detect.sequences.events import ROW, Rows
 from detect.sequences.lineage import DEEPEST, Lineage
+from detect.sequences.reference import Event
 from detect.sequences.shelf import CHUNK, SPARE, Shelf
 from detect.symbols import Symbols
 from policies import parse_text
-from tests.unit.detect.streams import batch, event
+from tests.unit.detect.streams import Forked, batch, event, number_at
 from tests.unit.detect.test_sequences import TAGS, written
 
 
@@ -74,16 +78,14 @@ def test_first_steps_are_remembered_through_any_number_of_later_ones() -> None:
 
 def learnt(*pairs: tuple[int, int], limit: int = 100) -> Lineage:
     """A lineage that learnt these, process and parent."""
-    lineage = Lineage(limit)
-    lineage.learn(
-        np.array([pair[0] for pair in pairs], np.uint64), np.array([p[1] for p in pairs], np.uint64)
-    )
+    lineage = Lineage(limit, Counters())
+    lineage.act([pair[0] for pair in pairs], [pair[1] for pair in pairs])
     return lineage
 
 
-def also(lineage: Lineage, process: int, parent: int) -> None:
-    """It learns one more."""
-    lineage.learn(np.array([process], np.uint64), np.array([parent], np.uint64))
+def ancestors(lineage: Lineage, process: int) -> tuple[int, ...]:
+    """As an event of the process asks for them."""
+    return lineage.ancestors(process, lineage.above(process)[1] if len(lineage.above(process)) > 1 else 0)
 
 
 @pytest.mark.parametrize(
@@ -94,22 +96,21 @@ def also(lineage: Lineage, process: int, parent: int) -> None:
         (((5, 4), (5, 3)), 5, (5, 4)),
         (((5, 5),), 5, (5,)),
         (((5, 4), (4, 5)), 5, (5, 4)),
-        ((), 0, (0,)),
     ],
 )
 def test_ancestors_are_the_process_its_parent_and_so_on(
     pairs: tuple[tuple[int, int], ...], process: int, expected: tuple[int, ...]
 ) -> None:
-    assert learnt(*pairs).ancestors(process) == expected
+    assert ancestors(learnt(*pairs), process) == expected
 
 
 def test_what_is_learnt_later_goes_on_from_the_end() -> None:
     lineage = learnt((5, 4))
-    assert lineage.ancestors(5) == (5, 4)
-    also(lineage, 4, 2)
-    assert lineage.ancestors(5) == (5, 4, 2)
-    also(lineage, 5, 1)
-    assert lineage.ancestors(5) == (5, 4, 2)
+    assert lineage.above(5) == (5, 4)
+    lineage.act([4], [2])
+    assert lineage.above(5) == (5, 4, 2)
+    lineage.act([5], [1])
+    assert lineage.above(5) == (5, 4, 2)
 
 
 def test_ancestors_are_the_same_whoever_else_is_asked_for_with_them() -> None:
@@ -117,14 +118,104 @@ def test_ancestors_are_the_same_whoever_else_is_asked_for_with_them() -> None:
     expected = {50: (50, 30, 20, 10), 20: (20, 10), 10: (10,), 15: (15, 50, 30, 20, 10)}
     for asked in permutations(expected):
         lineage = learnt(*family)
-        lineage.prepare(list(asked[:3]))
-        assert {process: lineage.ancestors(process) for process in asked} == expected
+        assert {process: lineage.above(process) for process in asked} == {
+            process: expected[process] for process in asked
+        }
 
 
-def test_lineage_is_bounded_in_depth_and_in_number() -> None:
+def test_lineage_is_bounded_in_depth() -> None:
     deep = learnt(*((number, number - 1) for number in range(2, 300)), limit=1000)
-    assert deep.ancestors(299) == tuple(range(299, 299 - DEEPEST, -1))
-    many = learnt(*((number, 1) for number in range(2, 300)), limit=64)
-    assert many.forgotten == 298 - 64 + 4
-    assert many.ancestors(299) == (299, 1)
-    assert many.ancestors(2) == (2,)
+    assert deep.above(299) == tuple(range(299, 299 - DEEPEST, -1))
+    assert deep.ancestors(300, 299) == tuple(range(300, 300 - DEEPEST, -1))
+
+
+@dataclass(frozen=True)
+class Crowd:
+    """How a crowd of processes that all live comes about."""
+
+    parent: Callable[[int], int]
+    has_child: bool
+    executes: bool
+    keeps_idle: bool
+    """Whether a service that does nothing, and has a child, is remembered through it."""
+
+
+CROWDS = {
+    "each forks the next": Crowd(lambda each: each - 1, has_child=False, executes=False, keeps_idle=True),
+    "each has one child": Crowd(lambda _: 1, has_child=True, executes=False, keeps_idle=True),
+    "each is a leaf": Crowd(lambda _: 1, has_child=False, executes=False, keeps_idle=True),
+    "each runs a program": Crowd(lambda _: 1, has_child=False, executes=True, keeps_idle=False),
+}
+
+
+@pytest.mark.parametrize("name", CROWDS)
+def test_of_too_many_that_live_those_are_forgotten_that_were_unused_longest(name: str) -> None:
+    crowd, counters = CROWDS[name], Counters()
+    lineage = Lineage(128, counters)
+    lineage.born(np.array([3, 5], np.uint64), np.array([2, 4], np.uint64))
+    lineage.act([4], [1])
+    for first in range(100, 1100, 10):
+        young = range(first, first + 10)
+        if crowd.has_child:
+            lineage.born(np.array(young, np.uint64) + np.uint64(5000), np.array(young, np.uint64))
+        if crowd.executes:
+            lineage.executed(list(young), list(young), list(young))
+        lineage.act([2, *young], [1, *map(crowd.parent, young)])
+        lineage.bound(0)
+        assert len(lineage) <= 128
+    assert counters.processes_forgotten >= 1000 - 128
+    assert lineage.above(2) == (2, 1), "it forks all the time"
+    assert lineage.above(4) == ((4, 1) if crowd.keeps_idle else (4,))
+
+
+def test_those_that_are_known_again_when_they_act_are_forgotten_first() -> None:
+    lineage = learnt((20, 10), (10, 1), *((number, 1) for number in range(100, 200)), limit=64)
+    lineage.act([20], [10])
+    lineage.bound(0)
+    assert lineage.above(20) == (20, 10, 1)
+    lineage.act([150], [1])
+    assert lineage.above(150) == (150, 1)
+
+
+def test_children_of_seen_forks_are_bounded_too() -> None:
+    counters = Counters()
+    lineage = Lineage(16, counters)
+    for first in range(100, 1000, 50):
+        lineage.born(np.arange(first, first + 50, dtype=np.uint64), np.full(50, 7, np.uint64))
+        lineage.bound(0)
+    assert counters.processes_forgotten >= 900 - 4 * 16 - 50
+
+
+def flooded() -> list[Event]:
+    """A service writes, executes a file and makes a daemon by way of one that ends; then there is a flood of
+    forks that end at once; then the daemon, which was quiet, acts."""
+    service = Forked(2, number_at(2, 0), 1)
+    begun = service.does(Type.EXEC, 1, "write", inode=77)
+    middle_born, middle = service.fork(3, 2)
+    daemon_born, daemon = middle.fork(4, 3)
+    found = [begun, middle_born, daemon_born, middle.does(Type.EXIT, 3.5)]
+    shell = Forked(5, number_at(5, 0), 1)
+    for at in range(300):
+        time = 10 + at
+        job_born, job = shell.fork(100 + at, time)
+        child_born, child = job.fork(500 + at, time + 0.1)
+        found += [job_born, child_born, job.does(Type.EXEC, time + 0.15, inode=1000 + at)]
+        found += [child.does(Type.EXIT, time + 0.2), job.does(Type.EXIT, time + 0.3)]
+    return [*found, daemon.does(Type.CONNECT, 400, "run", tid=4711)]
+
+
+@pytest.mark.parametrize("key", ["tree", "file"])
+@pytest.mark.parametrize("size", [1, 7, 64])
+def test_a_flood_of_forks_does_not_make_the_engine_forget_a_services_lineage(key: str, size: int) -> None:
+    text = written("- {name: a, tag: write}\n- {name: b, tag: run}").replace("key: session", f"key: {key}")
+    (sequence,) = parse_text(text).sequences
+    events = flooded()
+    assert [events[match.last].fields["tid"] for match in reference.find(build(sequence), events)] == [4711]
+    watch, symbols = SequenceEngine([sequence], TAGS, Limits(processes=64)), Symbols()
+    found = []
+    for first in range(0, len(events), size):
+        found += watch.feed(*batch(events[first : first + size], TAGS, symbols))
+        assert watch.processes <= 64
+    found += watch.drain()
+    assert [int(alert.chain[-1].event["tid"]) for alert in found] == [4711]
+    assert watch.counters.processes_forgotten == 0

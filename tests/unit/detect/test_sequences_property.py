@@ -17,7 +17,7 @@ from detect.sequences.reference import Event
 from detect.symbols import Symbols
 from policies.errors import NOWHERE
 from policies.sequence import Captured, Key, Sequence, Step
-from tests.unit.detect.streams import SECOND, batch, event, parts
+from tests.unit.detect.streams import SECOND, Forked, batch, event, number_at, parts
 
 TAGS = ("a", "b", "c")
 PATHS = (b"/tmp/x", b"/tmp/x", b"/tmp/y", b"")
@@ -92,6 +92,28 @@ def family() -> list[Event]:
     return [event(0, process=each, parent=PARENTS[each], type=Type.FORK, tid=99) for each in PARENTS]
 
 
+@st.composite
+def lives(draw: st.DrawFn) -> list[Event]:
+    """Processes that fork, execute, do something and end, one event after another."""
+    first = Forked(1, number_at(1, 0), 0)
+    live, found, now = [first], list[Event](), 1.0
+    for pid in range(2, draw(st.integers(10, 60))):
+        now += draw(st.sampled_from((0.02, 0.1, 0.5)))
+        who = draw(st.sampled_from(live))
+        does = draw(st.sampled_from((Type.FORK, Type.FORK, Type.EXEC, Type.EXIT, Type.EXIT, Type.CONNECT)))
+        if does == Type.FORK:
+            born, child = who.fork(pid, now)
+            found.append(born)
+            live.append(child)
+        elif does != Type.EXIT:
+            tags = draw(st.sets(st.sampled_from(TAGS), min_size=1, max_size=2))
+            found.append(who.does(does, now, *tags, inode=draw(st.integers(1, 4)), tid=pid))
+        elif who is not first:
+            found.append(who.does(Type.EXIT, now))
+            live.remove(who)
+    return found
+
+
 def alerts(sequence: Sequence, batches: list[Any]) -> list[Alert]:
     """What the engine says to a stream that is parted so."""
     engine = SequenceEngine([sequence], TAGS, Limits(slack=SLACK))
@@ -153,3 +175,18 @@ def test_the_chain_of_an_alert_is_a_match_by_itself(data: st.DataObject) -> None
         chain = [by_number[int(link.event["tid"])] for link in alert.chain]
         assert chain == sorted(chain, key=lambda each: each.fields["tid"])
         assert [match.last for match in reference.find(build(sequence), chain)] == [len(chain) - 1]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_while_nobody_is_forgotten_the_bound_of_processes_makes_no_difference(data: st.DataObject) -> None:
+    sequence = data.draw(st.sampled_from((Key.TREE, Key.FILE)).flatmap(sequences))
+    events = data.draw(lives())
+    engine, symbols = SequenceEngine([sequence], TAGS, Limits(slack=SLACK, processes=4)), Symbols()
+    cuts = data.draw(st.sets(st.integers(0, len(events))))
+    found = [each for part in parts(events, cuts) for each in engine.feed(*batch(part, TAGS, symbols))]
+    hypothesis.event(f"forgotten: {engine.counters.processes_forgotten > 0}")
+    if engine.counters.processes_forgotten == 0:
+        expected = [int(events[m.last].fields["tid"]) for m in reference.find(build(sequence), events)]
+        hypothesis.event(f"{min(len(expected), 2)} matches or more")
+        assert last_events(found + engine.drain()) == expected
