@@ -86,7 +86,10 @@ class Agent:
         self._is_off = False
         for folder in (places.state, places.run, places.log, places.policies, places.trust):
             folder.mkdir(parents=True, exist_ok=True)
+        # As the watch's unit has them: where process 1 has no identity the guard lets it change no mode.
+        places.state.chmod(0o755)
         places.run.chmod(0o755)  # the socket in it has its own mode
+        places.log.chmod(0o750)
         names, tables = credentials.names, RuleTables()
         self.feed: Feed[Event] = Feed(settings.keep_events)
         self.denials_log = RotatingLog(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import time
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +35,16 @@ def test_at_start_the_agent_is_itself_and_the_guard_is_armed(host: Host) -> None
     assert host.gate.adopted == {os.getpid(): identity_id("menshen/agent")}
     assert host.gate.agent == identity_id("menshen/agent")
     assert host.gate.guarded
+
+
+def test_folders_have_the_modes_that_process_1_gives_them_for_the_watch(host: Host) -> None:
+    """It may have no identity, and then the guard refuses it any change."""
+    unit = resources.files("enforcer").joinpath("systemd/menshen-watch.service").read_text()
+    asked = dict(re.findall(r"^(\w+)DirectoryMode=(\d+)$", unit, re.MULTILINE))
+    folders = {"State": host.places.state, "Runtime": host.places.run, "Logs": host.places.log}
+    assert {name: path.stat().st_mode & 0o7777 for name, path in folders.items()} == {
+        name: int(asked.get(name, "755"), 8) for name in folders
+    }
 
 
 def test_an_agent_that_the_guard_would_not_know_again_does_not_arm_it(places: Places) -> None:
