@@ -162,7 +162,7 @@ DETAILS: Final = {
     Type.LISTEN: "backlog",
     Type.SENDTO: "socket type; only datagrams to an address that connect did not set",
     Type.RAW_SOCKET: "family << 16 | type",
-    Type.PTRACE: "mode, as PTRACE_MODE_*",
+    Type.PTRACE: "mode, as PTRACE_MODE_*; 256 as well: its memory, by process_vm_readv or process_vm_writev",
     Type.MODULE: "1: from memory (init_module)",
     Type.BPF: "command of bpf()",
     Type.KILL: "signal; only to another session",

@@ -218,6 +218,7 @@ struct css_set {
 struct task_struct {
 	struct thread_info thread_info;
 	unsigned int flags;
+	unsigned int in_execve : 1;
 	int pid;
 	int tgid;
 	struct task_struct *real_parent;

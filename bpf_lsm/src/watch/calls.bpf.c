@@ -170,7 +170,7 @@ static __noinline int call_socket(struct arguments *call)
 #define PTRACE_SEIZE 0x4206
 
 /* target 0: the parent, by PTRACE_TRACEME */
-static __noinline int call_trace(struct arguments *call, __u32 target)
+static __noinline int call_trace(struct arguments *call, __u32 target, __u32 mode)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct watch_scratch *scratch = begin(WATCH_PTRACE);
@@ -178,7 +178,7 @@ static __noinline int call_trace(struct arguments *call, __u32 target)
 	if (!scratch)
 		return 0;
 	scratch->record.target_pid = target ? target : task->real_parent->tgid;
-	scratch->record.detail = PTRACE_MODE_ATTACH;
+	scratch->record.detail = mode;
 	scratch->record.result = call->result > 0 ? 0 : call->result;
 	finish(scratch);
 	return 0;
@@ -288,10 +288,10 @@ static __always_inline int call_others(struct arguments *call, __u32 which)
 		return record_file(WATCH_MEMFD, file_of(call->result), a[1], call->result);
 	case CALL_PTRACE:
 		if (a[0] == PTRACE_TRACEME || a[0] == PTRACE_ATTACH || a[0] == PTRACE_SEIZE)
-			return call_trace(call, a[0] == PTRACE_TRACEME ? 0 : a[1]);
+			return call_trace(call, a[0] == PTRACE_TRACEME ? 0 : a[1], PTRACE_MODE_ATTACH);
 		return 0;
 	case CALL_VM_ACCESS:
-		return call_trace(call, a[0]);
+		return call_trace(call, a[0], PTRACE_MODE_ATTACH | WATCH_MEMORY);
 	case CALL_BPF:
 		return is_load(a[0]) ? record_number(WATCH_BPF, a[0], call->result) : 0;
 	case CALL_SETID:

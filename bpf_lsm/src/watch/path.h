@@ -164,7 +164,7 @@ __noinline int write_path(struct watch_scratch *scratch, __u64 address, __u32 en
 	walk->init_mnt_ns = control->init_mnt_ns;
 	bpf_core_read(&walk->parent, sizeof(walk->parent), &dentry->d_parent);
 	bpf_core_read(&hashed, sizeof(hashed), &dentry->d_hash.pprev);
-	if (!hashed && walk->parent != address)
+	if (!hashed) /* a memfd never had a name, and is its own parent as a root is; no program is a root */
 		walk->flags |= WATCH_EXE_DELETED;
 	bpf_loop(MAX_COMPONENTS * 2, climb_one, &scratch, 0);
 	if (!walk->done)

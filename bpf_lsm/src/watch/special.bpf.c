@@ -82,6 +82,11 @@ int BPF_PROG(full_execveat_ia32, struct pt_regs *regs)
 SEC("?fexit/commit_creds")
 int BPF_PROG(full_commit_creds)
 {
+	struct task_struct *task = bpf_get_current_task_btf();
+
+	/* Within an exec the program is still the old one to us: sched_process_exec records it, with the new. */
+	if (bpf_core_field_exists(task->in_execve) && BPF_CORE_READ_BITFIELD(task, in_execve))
+		return 0;
 	return record_credentials();
 }
 
@@ -109,7 +114,10 @@ int BPF_PROG(full_trace, struct task_struct *target, unsigned int mode)
 	/* Reading is what every look into /proc asks for. */
 	if (!(mode & PTRACE_MODE_ATTACH) || target->tgid == task->tgid)
 		return 0;
-	return record_trace(target, mode & (PTRACE_MODE_READ | PTRACE_MODE_ATTACH), outcome(returned(ctx), false));
+	mode &= PTRACE_MODE_READ | PTRACE_MODE_ATTACH;
+	if (current_call(task) == CALL_VM_ACCESS)
+		mode |= WATCH_MEMORY;
+	return record_trace(target, mode, outcome(returned(ctx), false));
 }
 
 SEC("?fexit/security_ptrace_traceme")

@@ -92,6 +92,9 @@ const volatile __u8 ia32_calls[MAX_CALLS] = {
 /* clang-format on */
 #endif
 
+/* Beside the mode of a ptrace: not to control a process, but for its memory, by process_vm_readv or _writev. */
+#define WATCH_MEMORY 0x100
+
 /* Which of these calls the current task is in. */
 static __always_inline enum call current_call(struct task_struct *task)
 {

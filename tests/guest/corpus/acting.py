@@ -38,7 +38,7 @@ class Told:
 
 
 def start(guest: Guest) -> None:
-    """The watch, alone: what it finds does not depend on a gate."""
+    """The watch, and the gate that its unit wants, with no policy. Process 1 has no identity here."""
     guest.run("menshen enrol-self --service", timeout=300)
     guest.run("systemctl start menshen-watch", timeout=400)
 

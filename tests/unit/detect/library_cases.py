@@ -230,12 +230,26 @@ CASES: Final[dict[str, tuple[list[Event], list[Event]]]] = {
         [read(b"/home/dev/.ssh/id_ed25519.pub"), read(b"/etc/ssh/ssh_host_rsa_key.pub")],
     ),
     "process-memory-read": (
-        [read(b"/proc/12/mem"), wrote(b"/proc/12/mem"), read(b"/proc/12/task/13/mem")],
-        [read(b"/proc/meminfo"), read(b"/proc/12/maps")],
+        [
+            read(b"/proc/12/mem"),
+            wrote(b"/proc/12/mem"),
+            read(b"/proc/12/task/13/mem"),
+            other(Type.PTRACE, detail=258, target_pid=9),
+        ],
+        [
+            read(b"/proc/meminfo"),
+            read(b"/proc/12/maps"),
+            other(Type.PTRACE, detail=2, target_pid=9),
+            other(Type.PTRACE, detail=258, result=-1),
+        ],
     ),
     "process-traced": (
         [other(Type.PTRACE, detail=2, target_pid=9), other(Type.PTRACE, detail=18, target_pid=9)],
-        [other(Type.PTRACE, detail=17), other(Type.PTRACE, detail=2, result=-1)],
+        [
+            other(Type.PTRACE, detail=17),
+            other(Type.PTRACE, detail=2, result=-1),
+            other(Type.PTRACE, detail=258, target_pid=9),
+        ],
     ),
     "cloud-credentials-read": (
         [

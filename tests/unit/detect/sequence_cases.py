@@ -95,7 +95,9 @@ STORIES: Final[dict[str, tuple[Stream, Stream]]] = {
         [a("authorized-keys-write"), a("log-emptied"), a("history-removed")],
     ),
     "files-are-encrypted": (
-        [*(a("encrypted-name", path2=b"/srv/%d.locked" % n) for n in range(10)), a("ransom-note")],
+        # by a script whose every step is a program of its own
+        [*(a("encrypted-name", path2=b"/srv/%d.locked" % n, pid=500 + n) for n in range(10)),
+         a("ransom-note")],
         # somebody encrypts one backup a night
         [a("encrypted-name", path2=b"/srv/a.locked"), a("ransom-note")],
     ),
