@@ -144,7 +144,7 @@ FIELDS: Final = (
 
 DETAILS: Final = {
     Type.EXEC: "number of arguments",
-    Type.FORK: "clone flags, as far as they show in the child (vfork does not)",
+    Type.FORK: "clone flags, as far as they show in the child (vfork does not; unshare is no fork)",
     Type.EXIT: "exit code as wait has it: status << 8 | signal",
     Type.CREDENTIALS: "the effective user before; `uid` is the one after",
     Type.LOGIN: "the login user before; `login_uid` is the one after",

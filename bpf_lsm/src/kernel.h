@@ -138,6 +138,7 @@ struct cred {
 	kuid_t uid, suid, euid, fsuid;
 	kgid_t gid, sgid, egid, fsgid;
 	__u64 cap_effective; /* two words until 6.3, in the same order on a little-endian machine */
+	struct user_namespace *user_ns;
 } KERNEL_TYPE;
 
 struct hlist_node {

@@ -7,35 +7,20 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from bpf_lsm.observation import Type
 from detect.alert import Alert
 from detect.batch import Batch, Tagged
 from detect.sequences.automaton import FOREVER
 from detect.sequences.engine import SequenceEngine
-from policies import Documents, Evaluator, compile_documents
-from policies.follow import Follower
-from policies.sequence import Act, Action, Sequence
+from detect.sequences.shadow import Shadow
+from policies.sequence import Sequence
 
 CONFIDENCE: Final = 0.95
 HOUR: Final = 3600 * 10**9
-
-TYPES: Final = {
-    Act.WRITE: (Type.FILE_WRITE,),
-    Act.CREATE: (Type.FILE_CREATE,),
-    Act.DELETE: (Type.FILE_DELETE,),
-    Act.RENAME: (Type.FILE_RENAME,),
-    Act.LINK: (Type.FILE_LINK,),
-    Act.CHMOD: (Type.FILE_CHMOD,),
-    Act.EXECUTE: (Type.EXEC,),
-    Act.CONNECT: (Type.CONNECT, Type.SENDTO),
-}
-"""The events in which the acts of kernel forms are recorded."""
 
 
 @dataclass(slots=True)
@@ -83,7 +68,7 @@ def measure(
     """Replay a history: the boot that a batch is of, the batch, and its tags."""
     measured = Measured()
     digest = hashlib.sha256()
-    shadow = _Shadow(sequence)
+    shadow = Shadow(sequence)
     for boot in _by_boot(history):
         engine = SequenceEngine([sequence], list(tags))
         spans = _Spans()
@@ -153,61 +138,3 @@ class _Spans:
         measured.session_time += sum(last - first for first, last in self.sessions.values())
         if self.lost:
             measured.lost += (self.lost[1] - self.lost[0]) % (1 << 32)
-
-
-class _Shadow:
-    """The kernel's part, over recorded events: by the image that it would be compiled to."""
-
-    def __init__(self, sequence: Sequence) -> None:
-        self.forms = [step.kernel for step in sequence.steps]
-        self.follows = all(form is not None for form in self.forms)
-        if not self.follows:
-            return
-        blocking = replace(sequence, mode=Action.BLOCK)
-        self.evaluator = Evaluator(compile_documents(Documents(sequences=(blocking,))).image)
-        self.acts = {form.operation for form in self.forms if form is not None}
-        self.types = {kind: act for act in self.acts for kind in TYPES.get(act, ())}
-        self.slots: dict[bytes, int] = {}
-        self.restart()
-
-    def restart(self) -> None:
-        """Another boot: no session goes on."""
-        if self.follows:
-            self.follower = Follower(self.evaluator)
-
-    def blocks(self, batch: Batch) -> list[dict[str, Any]]:
-        """The events of a batch that would have been denied."""
-        if not self.follows:
-            return []
-        found = []
-        kinds = np.ascontiguousarray(batch["type"])
-        for at in np.flatnonzero(np.isin(kinds, [int(kind) for kind in self.types])).tolist():
-            act = self.types[Type(int(kinds[at]))]
-            what = self._object(batch, at, act)
-            number = self.slots.get(what)
-            if number is None:
-                number = self.slots[what] = self.evaluator.classify(what)[0]
-            if not self.evaluator.slots[number]:
-                continue
-            verdict = self.follower.follow(
-                int(batch["session"][at]),
-                number,
-                act,
-                int(batch["time"][at]),
-                identified=bool(batch["subject"][at]),
-                port=int(batch["port"][at]),
-            )
-            if verdict.enforced:
-                found.append(batch.row(at))
-        return found
-
-    def _object(self, batch: Batch, at: int, act: Act) -> bytes:
-        if act is not Act.CONNECT:
-            return batch.symbols[int(batch["path"][at])]
-        family = int(batch["family"][at])
-        if family not in (4, 6):
-            return b""
-        address: NDArray[np.uint8] = batch["address"][at]
-        port = int(batch["port"][at])
-        head = bytes((family, int(batch["protocol"][at]))) + port.to_bytes(2, "big")
-        return head + address[: 4 if family == 4 else 16].tobytes()

@@ -154,8 +154,18 @@ def _replay(sequence: Sequence, rules: tuple[Path, ...], store: Path | None) -> 
 
 def _refusals(sequence: Sequence, replayed: Replayed, hours: float, benign: tuple[str, ...]) -> list[str]:
     from detect.sequences.measure import HOUR  # noqa: PLC0415
+    from detect.sequences.shadow import unrecorded  # noqa: PLC0415
+    from enforcer import settings as settings_file  # noqa: PLC0415
+    from enforcer.watch.detections import reads_of  # noqa: PLC0415
+    from enforcer.watch.settings import WatchSettings  # noqa: PLC0415
 
     measured, found = replayed.measured, []
+    reads = reads_of(settings_file.load(Places().watch_settings, WatchSettings))
+    if unseen := unrecorded(sequence, reads):
+        found.append(
+            f"no history tells of reading {escape(', '.join(unseen))}: the watch does not record it "
+            "(reads in watch.yaml: a path, a name, or a folder with / at its end)"
+        )
     if unable := [step.name for step in sequence.steps if step.kernel is None]:
         found.append(f"the kernel could not follow it: no kernel form in {', '.join(unable)}")
     if measured.found:

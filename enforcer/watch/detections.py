@@ -61,7 +61,7 @@ def load(settings: WatchSettings) -> Detections:
     """Everything. If what this host adds is faulty, what is shipped goes on alone, and it is said why."""
     shipped = [SHIPPED] if settings.shipped else []
     rules, sequences = [each / "rules" for each in shipped], [each / "sequences" for each in shipped]
-    reads = (*(read_list(SHIPPED / "reads.txt") if shipped else ()), *map(os.fsencode, settings.reads))
+    reads = reads_of(settings)
     try:
         found = _load([*rules, *_folders(settings.rules)], [*sequences, *_folders(settings.sequences)])
         return Detections(*found, reads)
@@ -72,6 +72,12 @@ def load(settings: WatchSettings) -> Detections:
 
 def _folders(names: Sequence[str]) -> list[Path]:
     return [Path(each) for each in names if Path(each).is_dir()]
+
+
+def reads_of(settings: WatchSettings) -> tuple[bytes, ...]:
+    """The files whose reading is an event."""
+    shipped = read_list(SHIPPED / "reads.txt") if settings.shipped else ()
+    return (*shipped, *map(os.fsencode, settings.reads))
 
 
 def read_list(path: Path) -> tuple[bytes, ...]:

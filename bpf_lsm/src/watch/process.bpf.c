@@ -22,6 +22,7 @@
 #define CLONE_NEWCGROUP 0x02000000
 #define CLONE_NEWUTS 0x04000000
 #define CLONE_NEWIPC 0x08000000
+#define CLONE_NEWUSER 0x10000000
 #define CLONE_NEWNET 0x40000000
 
 #define SEND_SIG_NOINFO 0
@@ -54,6 +55,9 @@ static __always_inline __u32 clone_flags(struct task_struct *parent, struct task
 		flags |= CLONE_FILES;
 	if (parent->sighand == child->sighand)
 		flags |= CLONE_SIGHAND;
+	/* Of the credentials, not of the namespaces' proxy, which it leaves as it is. */
+	if (BPF_CORE_READ(parent, cred, user_ns) != BPF_CORE_READ(child, cred, user_ns))
+		flags |= CLONE_NEWUSER;
 	if (old == new)
 		return flags;
 	if (old->mnt_ns != new->mnt_ns)

@@ -88,19 +88,28 @@ static void *idle(void *nothing)
 	return nothing;
 }
 
+/* A child that is there, asleep, until we end. Who waits for the end of what we print would wait for it too. */
 static pid_t sleeper(int flags)
 {
 	pid_t child;
+	int ends[2];
+	char none;
 
 	if (flags)
 		check(unshare(flags), "unshare");
+	check(pipe(ends), "pipe");
 	child = fork();
 	if (!child) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL); /* from the kernel: no event */
+		close(ends[0]);
+		close(ends[1]);
 		for (;;)
 			pause();
 	}
 	check(child, "fork");
+	close(ends[1]);
+	check(read(ends[0], &none, 1), "read"); /* ends as the child closes it: it dies with us from then on */
+	close(ends[0]);
 	return child;
 }
 
@@ -171,6 +180,18 @@ int main(int argc, char **argv)
 			child = fork();
 			if (!child)
 				_exit(3);
+			waitpid(child, NULL, 0);
+		}
+	}
+	KIND("fork-user")
+	{
+		ready();
+		TIMES
+		{
+			child = syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, 0, 0, 0, 0);
+			if (!child)
+				_exit(3);
+			check(child, "clone");
 			waitpid(child, NULL, 0);
 		}
 	}

@@ -32,7 +32,8 @@ class Kind:
 KINDS: Final = (
     Kind("exec", Type.EXEC, 101, detail=2, path="{exe}"),
     Kind("exec-failed", Type.EXEC, 103, result=-2, path="/nowhere/at/all"),
-    Kind("fork", Type.FORK, 107),
+    Kind("fork", Type.FORK, 107, detail=0),
+    Kind("fork-user", Type.FORK, 293, detail=0x1000_0000),
     Kind("thread", Type.FORK, 109),
     Kind("credentials", Type.CREDENTIALS, 113),
     Kind("login", Type.LOGIN, 127),

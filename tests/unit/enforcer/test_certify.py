@@ -225,6 +225,29 @@ def test_what_the_kernel_could_not_follow_is_not_certified(fake: Fake) -> None:
     assert "no kernel form in configuration, known-hosts, login" in done.output
 
 
+READING = """\
+apiVersion: menshen/v1
+kind: Sequence
+metadata: {name: reads}
+spec:
+  title: Something is read
+  level: high
+  key: session
+  within: 1h
+  steps:
+    - {name: read, tag: any, kernel: {operation: read, paths: [%s]}}
+    - {name: write, tag: any, kernel: {operation: write, paths: [/tmp/*]}}
+"""
+
+
+def test_what_no_history_can_tell_is_not_certified(fake: Fake, tmp_path: Path) -> None:
+    for path, refused in (("/etc/shadow", False), ("/srv/**", True)):
+        (tmp_path / "reads.yaml").write_text(READING % path)
+        done = CliRunner().invoke(main, ["certify", "reads", "--from", str(tmp_path / "reads.yaml")])
+        assert done.exit_code == refused, done.output
+        assert ("no history tells of reading /srv/**" in done.output) == refused
+
+
 def test_figures_for_programs(fake: Fake) -> None:
     said = json.loads(fake.run("-o", "json")[1].splitlines()[0])
     assert said["certifiable"]
