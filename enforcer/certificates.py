@@ -68,6 +68,15 @@ def read(folder: Path, trust_folder: Path, now: float | None = None) -> Certifie
     return Certified(frozenset(digests - lapsed.keys()), lapsed, revoked)
 
 
+def fault(content: bytes, trust_folder: Path) -> str:
+    """Why a certificate does not hold on this host; empty if it does."""
+    try:
+        certificates.verify(content, _trust(trust_folder), time.time())
+    except IdentityError as error:
+        return error.message
+    return ""
+
+
 def _trust(folder: Path) -> Trust:
     try:
         return trust_file.load((folder,)) if folder.exists() else Trust()

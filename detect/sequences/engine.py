@@ -208,6 +208,7 @@ class SequenceEngine:
                     if whole is not None and not told:
                         told = True
                         found.append(self._finding(state, whole, events["session"]))
+                        self._denials.came_true(state.number, events["session"], now, whole)
                 else:
                     self.counters.without_key += 1
             begins = False
@@ -244,13 +245,22 @@ class SequenceEngine:
         if self._denials.repeated(state.number, session, now, automaton.within):
             self.counters.repeated_denials += 1
             return
+        final = len(automaton.steps)
+        run = self._denials.explained_by(state.number, session, now) or self._furthest(state, events, now)
+        chain = run.chain if run is not None else None
+        if run is not None and run.at == final and chain is not None:
+            chain = chain.before
+        start = run.start if run is not None else now
+        whole = Run(final, start, now, (), Link(chain, final - 1, events.keep()))
+        found.append(self._finding(state, whole, session, blocked=True))
+
+    def _furthest(self, state: State, events: Events, now: int) -> Run | None:
+        """The run of a session that has come furthest."""
+        session = events["session"]
         begun = self._partial.begun(state, session, events, now)
         runs = [*state.runs.get(session, ()), *([begun] if begun else ())]
-        runs = [run for run in runs if not run.expired(automaton, now)]
-        chain = max(runs, key=lambda run: (run.at, run.since)).chain if runs else None
-        final = len(automaton.steps)
-        whole = Run(final, now, now, (), Link(chain, final - 1, events.keep()))
-        found.append(self._finding(state, whole, session, blocked=True))
+        runs = [run for run in runs if not run.expired(state.automaton, now)]
+        return max(runs, key=lambda run: (run.at, run.since), default=None)
 
     def _finding(self, state: State, run: Run, session: int, *, blocked: bool = False) -> Finding:
         assert run.chain is not None

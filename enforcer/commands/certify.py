@@ -47,6 +47,8 @@ _PATHS = click.Path(path_type=Path, exists=True)
               help="Alerts of this rule or sequence are known to be benign; repeatable.")  # fmt: skip
 @click.option("--valid", default="365d", show_default=True, help="How long the certificate holds.")
 @click.option("--output", type=_FILE, help="Write the certificate here, not to /etc/menshen/certificates.")
+@click.option("--document", type=_FILE,
+              help="Write the sequence here with mode: block, for menshen policy apply.")  # fmt: skip
 @click.option("--revoke", is_flag=True, help="Take the certificate back: it blocked what it should not have.")
 @click.option("--reason", help="Why it is taken back.")
 @click.option("-o", "output_format", type=click.Choice(["text", "json"]), default="text")
@@ -64,6 +66,7 @@ def certify(
     benign: tuple[str, ...],
     valid: str,
     output: Path | None,
+    document: Path | None,
     revoke: bool,
     reason: str | None,
     output_format: str,
@@ -86,6 +89,8 @@ def certify(
             raise SystemExit(1)
         if key is not None:
             _sign(found, replayed.measured, key=key, passphrase=passphrase_file, valid=valid, output=output)
+        if document is not None:
+            _write_document(found, document)
     except IdentityError as error:
         raise click.ClickException(escape(str(error))) from None
 
@@ -277,6 +282,22 @@ def _sign(
     except OSError as error:
         raise click.ClickException(f"the certificate cannot be written: {error.strerror}") from None
     click.echo(f"{output}: {sequence.name} may block where this key is trusted to certify")
+    if fault := certificates.fault(content, Places().trust):
+        click.echo(f"{click.style('not on this host', fg='yellow')}: {escape(fault)}", err=True)
+
+
+def _write_document(sequence: Sequence, path: Path) -> None:
+    from identity.files import write_atomically  # noqa: PLC0415
+    from policies.blocking import to_block  # noqa: PLC0415
+
+    try:
+        text = to_block(Path(sequence.place.path).read_text(), sequence)
+        write_atomically(path, text.encode())
+    except OSError as error:
+        raise click.ClickException(f"the document cannot be written: {error.strerror}") from None
+    except ValueError as error:
+        raise click.ClickException(escape(str(error))) from None
+    click.echo(f"{path}: to have it block: menshen policy apply {path}")
 
 
 def _revoke(name: str, reason: str | None, socket: Path | None) -> None:

@@ -108,9 +108,11 @@ class GateFollower:
                         filter=pb.Filter(kinds=list(KINDS)), follow=True, since=since, last=0 if since else 1
                     )
                     self._call = stub.StreamEvents(request)
+                    self._call.initial_metadata()  # it comes at once, and denials perhaps never
+                    self.trouble = ""
                     for batch in self._call:
-                        self.trouble = ""
                         since = self._put(batch) or since
+                self.trouble = "the agent has ended"
             except click.ClickException as error:
                 self.trouble = error.message.splitlines()[0]
             self._stopped.wait(RETRY)

@@ -178,6 +178,18 @@ def test_a_denial_by_its_rule_is_the_last_step() -> None:
     assert watch.counters.repeated_denials == 2
 
 
+def test_a_denial_that_comes_after_the_call_that_it_denied_has_the_whole_chain() -> None:
+    watch = engine(STORY)
+    watch.blocks({70: "story"})
+    late = event(story()[-1].time / SECOND, session=1, type=Type.DENIAL, rule=70, port=99)
+    seen, denied = [*feed(watch, story()), *feed(watch, [event(9), late])]
+    assert not seen.blocked
+    assert denied.blocked
+    assert [link.step for link in denied.chain] == [link.step for link in seen.chain]
+    assert [link.event for link in denied.chain[:-1]] == [link.event for link in seen.chain[:-1]]
+    assert denied.chain[-1].event["port"] == 99
+
+
 def test_a_denial_that_the_stream_cannot_explain_is_told_all_the_same() -> None:
     watch = engine(STORY)
     watch.blocks({70: "story"})

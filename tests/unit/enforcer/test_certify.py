@@ -25,7 +25,7 @@ from enforcer.commands import certify as command
 from enforcer.errors import EnforcerError
 from identity import keys
 from identity.certificate import Certificate, Figures, seal
-from policies import parse_text
+from policies import load_paths, parse_text
 from tests.bench.stream import stream
 from tests.unit.policies.test_sequence import BLOCKING
 
@@ -246,6 +246,21 @@ def test_what_no_history_can_tell_is_not_certified(fake: Fake, tmp_path: Path) -
         done = CliRunner().invoke(main, ["certify", "reads", "--from", str(tmp_path / "reads.yaml")])
         assert done.exit_code == refused, done.output
         assert ("no history tells of reading /srv/**" in done.output) == refused
+
+
+def test_its_document_is_written_so_that_it_blocks(fake: Fake, tmp_path: Path) -> None:
+    document = tmp_path / "scan.yaml"
+    status, said = fake.run("--document", str(document))
+    assert status == 0, said
+    assert f"menshen policy apply {document}" in said
+    (written,) = load_paths([document]).sequences
+    (sequence,) = (each for each in shipped() if each.name == "download-run-scan")
+    assert written.blocks
+    assert written.digest == sequence.digest
+
+
+def test_a_key_that_this_host_does_not_trust_is_told(fake: Fake) -> None:
+    assert "not on this host: it is signed by a key that no trust root names" in fake.run()[1]
 
 
 def test_figures_for_programs(fake: Fake) -> None:
