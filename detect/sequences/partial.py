@@ -87,11 +87,16 @@ class Partial:
         captured = tuple([events[name] for name in first.capture])
         run = Run(1, now, now, captured, Link(None, 0, events.keep()))
         before = state.runs.get(key)
-        runs = [run]
         if before is not None:  # those that wait for the same are older, and can do no more than it
             power = run.power(step)
-            runs += [each for each in before if each.at != 1 or each.power(step) != power]
-        self.keep(state, key, runs, fresh=before is None)
+            others = [each for each in before if each.at != 1 or each.power(step) != power]
+            self.keep(state, key, [run, *others], fresh=False)
+            return
+        state.runs[key] = [run]
+        self.live += 1
+        self._waiting.add(state.joined, key, 2 << state.first)
+        if self.live > self._limits.keys:
+            self._evict()
 
     def begun(self, state: State, key: int, events: Events, now: int) -> Run | None:
         """A run of the first step that was noted before, unless it was made already or is over."""
