@@ -66,7 +66,8 @@ def kernel(name: str) -> Kernel:
     return Kernel(name, modules.name, folder)
 
 
-def _apt(suites: str) -> apt.PrivateApt:
+def archive(suites: str) -> apt.PrivateApt:
+    """Debian's archive with these suites, up to date."""
     sources = apt.machine_sources("bookworm")
     if suites == BACKPORTS:
         sources = [(next(address for address, suite, _ in sources if suite == "bookworm"), BACKPORTS, "main")]
@@ -77,7 +78,7 @@ def _apt(suites: str) -> apt.PrivateApt:
 
 def _fetch(source: Source, into: Path) -> None:
     with step(f"downloading the {source.name} kernel from Debian"):
-        private = _apt(source.suites)
+        private = archive(source.suites)
         packages, queue = list[str](), [source.metapackage]
         while queue:
             for name in private.depends(queue.pop()):

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from bpf_lsm.layout import Operation
 from policies.image import Builtin, Right
 from policies.names import identity_id
+from policies.operations import LAST_CHOSEN, Operations
 from tests.guest.agreement import accesses, world
 from tests.guest.agreement.accesses import (
     MAP_ANONYMOUS,
@@ -33,21 +34,33 @@ def _code(view: View, actor: int, thing: Thing, right: Right, operation: Operati
     yield from label(made, (operation, thing.path), (operation, thing.path))
 
 
+def _executed(view: View, actor: int, thing: Thing) -> Iterator[Step]:
+    yield from _code(view, actor, thing, Right.EXECUTE, Operation.EXEC)
+    operations = view.operations(actor)
+    if thing.content == world.ODD_SCRIPT and not operations.executes_as_self(view.name(thing)):
+        verdict = view.evaluator.builtin(operations.row, Builtin.UNIDENTIFIED_PROGRAM, Right.EXECUTE)
+        yield Step(verdict, Operation.EXEC, world.ROOT + b"/stray")
+
+
+def _becomes(view: View, actor: int, thing: Thing) -> str | None:
+    """The identity after an exec."""
+    if view.operations(actor).executes_as_self(view.name(thing)):
+        return ACTORS[actor - 1].identity
+    return TOOL if thing.identified else None
+
+
+def _named(identity: str | None) -> int:
+    return identity_id(identity) if identity else 0
+
+
 def execute(scene: Scene, actor: int, at: Reach) -> None:
     thing = at.thing
 
     def asked(view: View) -> Iterator[Step]:
-        yield from _code(view, actor, thing, Right.EXECUTE, Operation.EXEC)
-        operations = view.operations(actor)
-        if thing.content == world.ODD_SCRIPT and not operations.executes_as_self(view.name(thing)):
-            verdict = view.evaluator.builtin(operations.row, Builtin.UNIDENTIFIED_PROGRAM, Right.EXECUTE)
-            yield Step(verdict, Operation.EXEC, world.ROOT + b"/stray")
+        return _executed(view, actor, thing)
 
     def becomes(view: View) -> int:
-        if view.operations(actor).executes_as_self(view.name(thing)):
-            mine = ACTORS[actor - 1].identity
-            return identity_id(mine) if mine else 0
-        return identity_id(TOOL) if thing.identified else 0
+        return _named(_becomes(view, actor, thing))
 
     natural = (
         [errno.ENOENT] if ACTORS[actor - 1].name in world.JAILED and thing.content.endswith(b"script") else []
@@ -62,6 +75,26 @@ def execute(scene: Scene, actor: int, at: Reach) -> None:
         actor, f"execveat {at} by descriptor", EXECAT, Got(opened), b"", 0x1000, asked=asked, becomes=becomes,
         natural=natural,
     )  # fmt: skip
+    scene.close(actor, opened)
+
+
+def carry(scene: Scene, actor: int, at: Reach, program: Reach, flags: int) -> None:
+    """An exec with a file open: another subject is asked whether it may hold that."""
+    opened = accesses.opened_first(scene, actor, at, flags, "to carry it over")
+
+    def asked(view: View) -> Iterator[Step]:
+        yield from _executed(view, actor, program.thing)
+        row = view.evaluator.row(_becomes(view, actor, program.thing))
+        if row != view.operations(actor).row:
+            operations = Operations(view.evaluator, row)
+            verdict = operations.inherit(view.name(at.thing), flags, LAST_CHOSEN + 1)
+            yield Step(verdict, Operation.INHERIT, at.thing.path, row=row)
+
+    def becomes(view: View) -> int:
+        return _named(_becomes(view, actor, program.thing))
+
+    what = f"exec {program} with {at} open ({flags:#o})"
+    scene.ask(actor, what, EXEC, program.name, asked=asked, becomes=becomes, only_if=opened)
     scene.close(actor, opened)
 
 

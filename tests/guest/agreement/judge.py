@@ -28,6 +28,8 @@ class Step:
     error: int = errno.EACCES
     optional: bool = False
     """Some kernels ask it, others do not: only ever a repetition, which changes nothing."""
+    row: int | None = None
+    """Whom it is asked of, if not of the actor."""
 
 
 @dataclass(slots=True)
@@ -268,7 +270,7 @@ def _same(view: View, step: Step, event: Event, row: int) -> bool:
         and event.right == int(verdict.right)
         and event.operation is step.operation
         and (event.kind is EventKind.DENIAL) == verdict.enforced
-        and event.row == row
+        and event.row == (row if step.row is None else step.row)
         and event.generation == view.played.said["generation"]
         and (step.path is None or _path_matches(step.path, event.path.encode("utf-8", "surrogateescape")))
     )

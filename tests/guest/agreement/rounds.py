@@ -16,6 +16,7 @@ from tests.guest.agreement.world import ACTORS, ROOT, SYS, Thing
 NODES: Final = ("mkdir", "symlink", "file", "fifo", "socket", "device")
 ATTRIBUTES: Final = ("chmod", "chown", "give", "touch", "utimes", "setxattr", "removexattr", "acl", "no-acl")
 MAPPINGS: Final = ("plain", "plain", "shared", "mprotect", "writable")
+HOLDS: Final = (os.O_RDONLY, os.O_WRONLY, os.O_RDWR, os.O_WRONLY | os.O_APPEND, os.O_RDWR | os.O_APPEND)
 CODE: Final = tuple(thing for thing in world.PLAIN if thing.content)
 FIFOS: Final = tuple(thing for thing in world.THINGS if thing.kind == "fifo")
 FOLDERS: Final = tuple(thing for thing in world.THINGS if thing.kind in ("folder", "way"))
@@ -206,6 +207,14 @@ def executes(scene: Scene, actor: int) -> None:
         code.execute(scene, actor, at)
 
 
+def carries(scene: Scene, actor: int) -> None:
+    program = scene.rng.choice([thing for thing in CODE if not thing.content.endswith(b"script")])
+    at, by = reach(scene, actor, some_file(scene, actor)), reach(scene, actor, program)
+    if at and by:
+        # what is open for writing is not executed
+        code.carry(scene, actor, at, by, os.O_RDONLY if at.thing.content else scene.rng.choice(HOLDS))
+
+
 def maps_code(scene: Scene, actor: int) -> None:
     kind = scene.rng.random()
     if kind < 0.2:
@@ -367,6 +376,7 @@ CHOICES: Final[dict[Choice, float]] = {
     changes_attributes: 4,
     descriptors: 3,
     executes: 4,
+    carries: 3,
     maps_code: 4,
     moved: 1,
     exchanged: 1,

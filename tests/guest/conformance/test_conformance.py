@@ -1,0 +1,119 @@
+"""The kernel's own tests of Landlock, and LTP's of system calls, find no difference that we do not name.
+
+Four runs of each part: twice without Menshen, which tells what is flaky by itself, then as a subject that
+may do everything, in audit and enforced. README.md says how to have the suites.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from tests.guest import cache
+from tests.guest.conformance.allow_all import IDENTITY, SCRIPT, SUITE, policy
+from tests.guest.conformance.build import RUNTEST
+from tests.guest.conformance.differences import KNOWN
+from tests.guest.conformance.groups import groups
+from tests.guest.conformance.results import PASSED, Case, cases, compare, table
+from tests.guest.guest import Guest
+from tests.guest.share import PLACE
+from tests.guest.test_agent import wait
+
+HERE: Final = Path(__file__).resolve().parent
+BUILT: Final = Path(os.environ.get("MENSHEN_CONFORMANCE", "/nonexistent"))
+WITHOUT: Final = ("off", "off again")
+MODES: Final = (*WITHOUT, "audit", "enforce")
+LANDLOCK: Final = "landlock"
+SECONDS: Final = 120
+"""One program of LTP. Landlock's are one for all their cases, and get more."""
+LTP: Final = {
+    "LTPROOT": f"{PLACE}/ltp",
+    "PATH": f"{PLACE}/ltp/testcases/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "TMPDIR": "/var/tmp/ltp",
+    "KCONFIG_PATH": "/root/config",
+    "LTP_COLORIZE_OUTPUT": "0",
+    "LTP_SINGLE_FS_TYPE": "ext4",
+    "LTP_TIMEOUT_MUL": "3",
+    "LTP_RUNTIME_MUL": "0.1",
+}
+
+pytestmark = [
+    pytest.mark.timeout(7200),
+    pytest.mark.skipif(
+        "MENSHEN_CONFORMANCE" not in os.environ,
+        reason="others' suites, built outside: MENSHEN_CONFORMANCE=FOLDER, see tests/guest/conformance",
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def prepared(kernel: str) -> Iterator[Guest]:
+    """A guest with the suites, as it is in each mode."""
+    with Guest(kernel, share=BUILT) as guest:
+        guest.run(f"mkdir -p {LTP['TMPDIR']} && chmod 1777 {LTP['TMPDIR']} && cp -r {PLACE}/landlock /root")
+        guest.put("/root/config", guest.kernel.config.read_bytes())
+        guest.put("/root/inside.py", (HERE / "inside.py").read_bytes())
+        guest.put(SUITE, SCRIPT, 0o755)
+        guest.run("menshen enrol-self --service", timeout=300)
+        guest.run(f"menshen identity enrol --as {IDENTITY} {SUITE}", timeout=300)
+        guest.put("/etc/systemd/system/menshen.service.d/clock.conf", "[Service]\nWatchdogSec=0\n")
+        guest.run("systemctl daemon-reload")
+        guest.snapshot("off")
+        guest.run("systemctl start menshen", timeout=600)
+        for mode in ("audit", "enforce"):
+            guest.put("/root/p/allow-all.yaml", policy(mode))
+            guest.run("menshen policy apply /root/p/allow-all.yaml", timeout=300)
+            guest.snapshot(mode)
+        yield guest
+
+
+def jobs(part: str, kernel: str) -> list[tuple[str, str, str, float]]:
+    """Name, command, folder and seconds of each program of a part."""
+    if part == LANDLOCK:
+        folder = f"/root/landlock/{kernel}"
+        programs = sorted(path.name for path in (BUILT / "landlock" / kernel).glob("*_test"))
+        return [(program, f"./{program}", folder, 10 * SECONDS) for program in programs]
+    lines = (BUILT / "ltp" / RUNTEST).read_text().splitlines()
+    found = [line.split(maxsplit=2) for line in lines]
+    return [
+        (name, command, LTP["TMPDIR"], SECONDS) for group, name, command in found if group in groups()[part]
+    ]
+
+
+def play(guest: Guest, mode: str, part: str, kernel: str) -> tuple[list[dict[str, Any]], list[str]]:
+    """What became of each program, and what Menshen denied or would have."""
+    guest.restore(mode.split(maxsplit=1)[0])
+    guest.put("/root/jobs", json.dumps(jobs(part, kernel)))
+    ran = guest.run([SUITE, "python3", "/root/inside.py", "/root/jobs"], timeout=3600, env=LTP)
+    outcomes = [json.loads(line) for line in ran.stdout.splitlines()]
+    if mode in WITHOUT:
+        return outcomes, []
+    wait(guest, "menshen policy list")
+    return outcomes, guest.run("menshen events --kind denial -n 0").stdout.splitlines()
+
+
+@pytest.mark.parametrize("part", [LANDLOCK, *groups()])
+def test_the_suite_gives_the_same_results_with_and_without(prepared: Guest, kernel: str, part: str) -> None:
+    runs: dict[str, dict[str, Case]] = {}
+    kept: dict[str, Any] = {}
+    for mode in MODES:
+        outcomes, denied = play(prepared, mode, part, kernel)
+        runs[mode] = cases(part, outcomes)
+        kept[mode] = {"outcomes": outcomes, "denied": denied}
+    folder = cache.REPOSITORY / "build/conformance"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{kernel}-{part}.json").write_text(json.dumps(kept))
+
+    flaky, differences = compare(runs, WITHOUT)
+    print(f"{kernel}, {part}:\n{table(runs)}\nflaky by themselves: {', '.join(flaky) or 'none'}")
+    for one in differences:
+        print(f"{one}\n    {KNOWN.get(one.name, 'NOT KNOWN')}")
+    unknown = [one for one in differences if one.name not in KNOWN]
+    assert not unknown, "\n".join(map(str, unknown))
+    off = runs["off"].values()
+    assert sum(case.word.startswith(PASSED) for case in off) > len(off) / 2, "it does not run here"
