@@ -88,7 +88,7 @@ class Tree:
         names = [name for name in path[len(self.base) :].split(b"/") if name]
         if not names:
             return Spot(mount, None, b"", mount.root)
-        node = mount.root
+        mount, node = self._through(mount, mount.root)
         for name in names[:-1]:
             child = node.children.get(name)
             if child is None:
