@@ -8,8 +8,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from tests.guest.corpus import blocking
 from tests.guest.corpus.stories import STORIES, Story
-from tests.guest.guest import Guest
+from tests.guest.guest import Guest, Result
 
 GRAVE: Final = {"high", "critical"}
 PATIENCE: Final = 60.0
@@ -39,6 +40,7 @@ class Told:
 
 def start(guest: Guest) -> None:
     """The watch, and the gate that its unit wants, with no policy. Process 1 has no identity here."""
+    guest.run(blocking.TRUST, timeout=120)
     guest.run("menshen enrol-self --service", timeout=300)
     guest.run("systemctl start menshen-watch", timeout=400)
 
@@ -53,33 +55,30 @@ def act(guest: Guest, stories: Iterable[Story] = STORIES) -> list[Told]:
             for script in scripts:
                 number += 1
                 numbers.setdefault((at, bad), []).append(number)
-                _run(guest, number, script)
-    _settle(guest, number)
+                run(guest, number, script)
+    settle(guest, number)
     sessions = _sessions(guest)
     found = _alerts(guest)
     told = []
     for at, story in enumerate(stories):
-        names = [
-            frozenset(
-                name
-                for number in numbers[at, bad]
-                for session in sessions.get(number, ())
-                for name in found.get(session, ())
-            )
+        its = [
+            {each for number in numbers[at, bad] for each in sessions.get(number, ())}
             for bad in (True, False)
         ]
+        names = [frozenset(name for each in group for name in found.get(each, ())) for group in its]
         told.append(Told(story, names[0], names[1]))
     return told
 
 
-def _run(guest: Guest, number: int, script: str) -> None:
+def run(guest: Guest, number: int, script: str, seconds: float = 120) -> Result:
+    """A script by its number, as root in a service of its own, until it ends."""
     mark = MARK.format(number=number)
     guest.put("/run/story", f"MARK='{mark}'\n$MARK\n{script}", 0o755)
     unit = f"systemd-run --quiet --wait --pipe --collect -p KillMode=none --unit story-{number}"
-    guest.run(f"{unit} bash /run/story", timeout=120, check=False)
+    return guest.run(f"{unit} bash /run/story", timeout=seconds, check=False)
 
 
-def _settle(guest: Guest, last: int) -> None:
+def settle(guest: Guest, last: int) -> None:
     """Until the watch has seen the last script."""
     deadline = time.monotonic() + PATIENCE
     while last not in _sessions(guest):
@@ -88,14 +87,17 @@ def _settle(guest: Guest, last: int) -> None:
     time.sleep(2)
 
 
-def _lines(guest: Guest, command: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in guest.run(command, timeout=120).stdout.splitlines()]
+def lines(guest: Guest, command: str) -> list[dict[str, Any]]:
+    """What a command said, a line of JSON each."""
+    done = guest.run(command, timeout=120, check=False)
+    assert done.status == 0, done.stderr + guest.run("journalctl -u menshen-watch -o cat | tail -30").stdout
+    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def _sessions(guest: Guest) -> dict[int, set[int]]:
     """Number of a script -> its sessions."""
     found: dict[int, set[int]] = {}
-    for seen in _lines(guest, "menshen observations -o json --type exec --text story- -n 0"):
+    for seen in lines(guest, "menshen observations -o json --type exec --text story- -n 0"):
         _, _, number = seen.get("args", "").rstrip("\0").partition("\0story-")
         if number.isdigit():
             found.setdefault(int(number), set()).add(int(seen["session"]))
@@ -105,7 +107,7 @@ def _sessions(guest: Guest) -> dict[int, set[int]]:
 def _alerts(guest: Guest) -> dict[int, frozenset[str]]:
     """Session -> names of what is grave."""
     found: dict[int, set[str]] = {}
-    for alert in _lines(guest, "menshen alerts -o json -n 0"):
+    for alert in lines(guest, "menshen alerts -o json -n 0"):
         if alert["level"] in GRAVE or alert["source"] == "sequence":
             sessions = {int(alert.get("session", 0))}
             sessions |= {int(step["observation"].get("session", 0)) for step in alert.get("chain", [])}
