@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.demo.world import IDENTITY, MODULE
+from tests.demo.world import CERTIFIER, IDENTITY, MODULE
 from tests.guest.host import run
 from tests.guest.kernels import Kernel
 
@@ -19,12 +19,12 @@ ALONE = ["-Os", "-static", "-nostdlib", "-fno-stack-protector", "-fno-pic", "-s"
 TRUST = """\
 apiVersion: menshen/v1
 kind: TrustRoot
-metadata: {{name: payments}}
-spec:
+metadata: {{name: {root}}}
+spec:{reserved}
   keys:
     - publicKey: |
 {key}
-      identities: ["payments/*"]
+      identities: ["{identities}"]
 """
 
 
@@ -35,8 +35,10 @@ class Programs:
     service: bytes
     """Signed."""
     foothold: bytes
-    trust: str
-    """The trust root that says what the service's key may give."""
+    certify_key: bytes
+    """The private key of whoever certifies sequences."""
+    trust: dict[str, str]
+    """The trust roots by name: what the service's key may give, and who may certify."""
 
 
 def build(folder: Path) -> Programs:
@@ -44,13 +46,20 @@ def build(folder: Path) -> Programs:
     service, foothold, key = folder / "payments-api", folder / "foothold", folder / "payments.key"
     run(["clang", *CFLAGS, "-pthread", SERVICE / "payments-api.c", SERVICE / "debug.c", "-o", service])
     run(["clang", *CFLAGS, *ALONE, SERVICE / "foothold.c", "-o", foothold])
-    run([MENSHEN, "identity", "keygen", key])
+    certify_key = folder / "security.key"
+    trust = {"payments": _trust(key, "payments/*"), "security": _trust(certify_key, CERTIFIER)}
     run([MENSHEN, "identity", "sign", service, "--key", key, "--as", IDENTITY, "--valid", "1d"])
-    public = (folder / "payments.key.pub").read_text()
-    trust = TRUST.format(key="\n".join(f"        {line}" for line in public.splitlines()))
-    (folder / "trust.yaml").write_text(trust)
+    (folder / "trust.yaml").write_text(trust["payments"])
     run([MENSHEN, "identity", "verify", service, "--trust", folder / "trust.yaml"])
-    return Programs(service.read_bytes(), foothold.read_bytes(), trust)
+    return Programs(service.read_bytes(), foothold.read_bytes(), certify_key.read_bytes(), trust)
+
+
+def _trust(key: Path, identities: str) -> str:
+    """Makes a key; the trust root that lets it give these names."""
+    run([MENSHEN, "identity", "keygen", key])
+    public = "\n".join(f"        {line}" for line in Path(f"{key}.pub").read_text().splitlines())
+    reserved = '\n  reserved: ["menshen/"]' if identities == CERTIFIER else ""
+    return TRUST.format(root=key.stem, key=public, identities=identities, reserved=reserved)
 
 
 def module(kernel: Kernel) -> bytes:

@@ -8,6 +8,7 @@ from tests.demo.build import MENSHEN, Programs
 from tests.demo.build import SERVICE as SOURCES
 from tests.demo.denials import Denial
 from tests.demo.world import (
+    CERTIFY_KEY,
     INSIDE,
     KEEP,
     KEY,
@@ -78,7 +79,9 @@ def identities() -> bytes:
 def enrol(guest: Guest, programs: Programs) -> None:
     """Who is who, in all three ways: the package database, a trusted signature, an administrator."""
     guest.put(CATALOGUE, identities(), 0o600)
-    guest.put("/etc/menshen/trust/payments.yaml", programs.trust)
+    for name, root in programs.trust.items():
+        guest.put(f"/etc/menshen/trust/{name}.yaml", root)
+    guest.put(CERTIFY_KEY, programs.certify_key, 0o600)
     guest.put("/etc/menshen/agent.yaml", "scan: [/opt/payments]\n")
     guest.run(f"menshen enrol-self --service && menshen identity enrol {MOTD} --as host/motd --reason demo")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
-from tests.demo.world import NAMESPACE, OUTSIDE, OUTSIDE_TCP, OUTSIDE_UDP
+from tests.demo.world import NAMESPACE, OUTSIDE, OUTSIDE_TCP, OUTSIDE_UDP, SCANNED
 from tests.guest import wire
 from tests.guest.channel import ChannelError
 from tests.guest.guest import Guest
@@ -16,7 +16,8 @@ class Outside:
 
     def __init__(self, guest: Guest) -> None:
         command = ["ip", "netns", "exec", NAMESPACE, "python3", "-I", "/usr/local/lib/outside.py"]
-        self._process = guest.popen([*command, OUTSIDE, str(OUTSIDE_TCP), str(OUTSIDE_UDP)])
+        ports = map(str, (OUTSIDE_TCP, OUTSIDE_UDP, *SCANNED))
+        self._process = guest.popen([*command, OUTSIDE, *ports])
         self._lines: list[str] = []
         self._arrived = threading.Condition()
         threading.Thread(target=self._read, daemon=True).start()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from tests.demo.certifying import SEQUENCE
 from tests.demo.denials import Denial
 from tests.demo.intruder import Outcome
 from tests.demo.traffic import Count
-from tests.demo.watching import SEQUENCE, Watched
+from tests.demo.watching import Watched
 
 WIDTH = 140
 
@@ -43,6 +44,11 @@ class Run:
     """The last act; None without Menshen."""
 
     @property
+    def shown(self) -> list[Outcome]:
+        """What the table shows."""
+        return [*self.outcomes, *([self.watched.last] if self.watched is not None else [])]
+
+    @property
     def served(self) -> bool:
         """Whether all normal requests were answered."""
         return bool(self.requests.done and self.logins.done) and not (
@@ -51,13 +57,15 @@ class Run:
 
     @property
     def passed(self) -> bool:
-        """Every attempt denied by a rule that is named, every normal request answered."""
+        """Every attempt denied by a rule that is named, every normal request answered, the last act right."""
         return (
             self.enforced
             and bool(self.outcomes)
             and all(one.denied for one in self.outcomes)
             and self.served
             and not self.arrived
+            and self.watched is not None
+            and not self.watched.faults
         )
 
 
@@ -91,7 +99,7 @@ def table(run: Run) -> Table:
     ):
         result.add_column(name, **options)  # type: ignore[arg-type]
     last = 0
-    for one in run.outcomes:
+    for one in run.shown:
         attempt = one.attempt
         if last and attempt.step != last:
             result.add_section()
@@ -132,19 +140,20 @@ def summary(run: Run) -> list[str]:
 
 
 def _watched(watched: Watched) -> list[str]:
-    """What the watch told of the last act."""
-    told = f"told of by {SEQUENCE}: {', '.join(dict.fromkeys(watched.chain)) or 'nothing'}"
+    """The last act."""
     return [
-        f"watch     {watched.events} events, {watched.lost} lost; a valid login in allowed steps was {told}; "
-        f"of its benign twin: {', '.join(watched.false) or 'nothing'}",
-        f"          its connects: {', '.join(watched.connects)} (the sequence alerts; nothing is blocked)",
-        *([] if watched.told else ["          THE WATCH DID NOT TELL THE WHOLE STORY, or told of the twin"]),
+        f"sequence  {SEQUENCE}: its connects {', '.join(watched.connects)}; the alert's steps "
+        f"{', '.join(dict.fromkeys(watched.chain)) or 'none, it was not told'}",
+        f"          its benign twins' {', '.join(watched.twins)}; false alerts and denials: "
+        f"{', '.join(watched.false) or 'none'}",
+        f"          after a report that it was wrong {', '.join(watched.revoked)}",
+        f"watch     {watched.events} events, {watched.lost} lost",
     ]
 
 
 def _verdict(run: Run) -> str:
     if run.passed:
-        return "every attempt was denied by a rule, and every normal request was answered"
+        return "every attempt was denied by a rule, what is benign was answered"
     faults = []
     if not run.enforced:
         faults.append("enforcement was off")
@@ -154,6 +163,7 @@ def _verdict(run: Run) -> str:
         faults.append(f"{unclear} attempts failed with no rule that denied them")
     if not run.served:
         faults.append("normal requests failed")
+    faults += run.watched.faults if run.watched else []
     return ", ".join(faults) or "nothing was attempted"
 
 
@@ -163,8 +173,9 @@ def show(run: Run, console: Console) -> None:
     console.print(table(run))
     if run.why:
         console.print(Text(run.why), soft_wrap=True)
-    if run.watched is not None and run.watched.shown:
-        console.print(Text(run.watched.shown), soft_wrap=True)
+    if run.watched is not None:
+        for text in (run.watched.certified, run.watched.shown):
+            console.print(Text(text.rstrip("\n")), soft_wrap=True)
     for line in summary(run):
         colour = {"PASS": "bold green", "FAIL": "bold red"}.get(line.split(" ")[0], "")
         console.print(Text(line, colour), soft_wrap=True)
@@ -188,20 +199,26 @@ def as_json(run: Run) -> dict[str, Any]:
         "enforced": run.enforced,
         "passed": run.passed,
         "seconds": round(run.seconds, 1),
-        "attempts": [
-            {
-                "step": one.attempt.step,
-                "what": one.attempt.what,
-                "error": one.error,
-                "result": word(one),
-                "fault": one.fault,
-                "event": one.denial.line if one.denial else None,
-            }
-            for one in run.outcomes
-        ],
+        "attempts": [_attempt(one) for one in run.outcomes],
         "requests": {"done": run.requests.done, "failures": run.requests.failures},
         "logins": {"done": run.logins.done, "failures": run.logins.failures},
         "arrived_outside": run.arrived,
-        "watched": asdict(run.watched) | {"told": run.watched.told} if run.watched else None,
+        "last_act": _last_act(run.watched) if run.watched else None,
         "other_denials": [one.line for one in run.strangers],
     }
+
+
+def _attempt(one: Outcome) -> dict[str, Any]:
+    return {
+        "step": one.attempt.step,
+        "what": one.attempt.what,
+        "error": one.error,
+        "result": word(one),
+        "fault": one.fault,
+        "event": one.denial.line if one.denial else None,
+    }
+
+
+def _last_act(watched: Watched) -> dict[str, Any]:
+    plain = {each.name: getattr(watched, each.name) for each in fields(watched) if each.name != "last"}
+    return {**plain, "last": _attempt(watched.last), "faults": watched.faults}

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tests.demo import build, lab, watching
+from tests.demo import build, certifying, lab, watching
 from tests.demo.denials import Denial, Denials
 from tests.demo.intruder import Intruder, Outcome
 from tests.demo.outside import Outside
@@ -59,13 +59,16 @@ class Scene:
     guest: Guest
     port: int
     programs: build.Programs
+    outside: Outside
     denials: Denials | None
     """None without Menshen."""
+    certified: str = ""
+    """How the last act's sequence was made to block."""
 
     def play(self, console: Console) -> Run:
         """The intruder and the last act, beside the service's traffic."""
         guest, denials = self.guest, self.denials
-        outside = Outside(guest)
+        outside, watched = self.outside, None
         traffic = Traffic(guest, self.port)
         traffic.start()
         try:
@@ -73,8 +76,9 @@ class Scene:
             target = _target(guest, self.programs, kernel=guest.kernel)
             intruder = Intruder(guest, self.port, target, outside, denials)
             outcomes = intruder.work(lambda outcome: _tell(console, outcome))
-            console.print("     a valid login does in allowed steps what together is an attack")
-            watched = watching.act(guest) if denials is not None else None
+            if denials is not None:
+                watched = watching.act(guest, denials, self.certified)
+                _tell(console, watched.last)
             time.sleep(SETTLE_SECONDS)
         finally:
             traffic.stop()
@@ -83,6 +87,7 @@ class Scene:
         if denials is not None:
             denials.stop()
             tried = [outcome.attempt for outcome in outcomes]
+            tried += [watched.last.attempt] if watched else []
             why = lab.explain(guest, _secret(outcomes))
             strangers = [one for one in denials.all if not any(one.fits(attempt) for attempt in tried)]
         return Run(
@@ -115,7 +120,11 @@ def _set(guest: Guest, port: int, programs: build.Programs, *, enforce: bool) ->
     with step("demo: starting redis, payments-api, nginx and sshd"):
         lab.start_services(guest)
         _wait_until_served(port)
-    return Scene(guest, port, programs, denials)
+    outside, certified = Outside(guest), ""
+    if enforce:
+        with step("demo: a benign history, and the sequence that it certifies"):
+            certified = certifying.certify(guest)
+    return Scene(guest, port, programs, outside, denials, certified)
 
 
 def _watched(scene: Scene, console: Console) -> Run:

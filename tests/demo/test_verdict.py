@@ -7,7 +7,9 @@ from dataclasses import replace
 
 import pytest
 
+from tests.demo import watching
 from tests.demo.calls import Calls, parse
+from tests.demo.certifying import SEQUENCE
 from tests.demo.denials import denial
 from tests.demo.intruder import Outcome
 from tests.demo.report import Run, as_json, summary, word
@@ -23,7 +25,26 @@ EVENT = {
 }  # fmt: skip
 DENIAL = denial(json.dumps(EVENT))
 DENIED = Outcome(ATTEMPT, "EACCES", succeeded=False, denial=DENIAL)
-WATCHED = Watched(("5432 ECONNREFUSED",), (*STEPS, "scan", "scan"), "", (), events=100, lost=0)
+LAST = denial(
+    json.dumps(
+        {
+            "id": 8, "kind": "denial", "subject": "os/perl-base", "operation": "connect",
+            "address": "10.66.0.1", "port": 9200, "rule_name": SEQUENCE, "rule_kind": "sequence",
+        }
+    )
+)  # fmt: skip
+WATCHED = Watched(
+    connects=("success", "success", "EPERM"),
+    last=Outcome(watching.LAST, "EPERM", succeeded=False, denial=LAST),
+    twins=("success",) * 5,
+    revoked=("success",) * 3,
+    chain=(*STEPS, "scan", "scan"),
+    shown="",
+    false=(),
+    certified="",
+    events=100,
+    lost=0,
+)
 GOOD = Run(
     kernel="6.1",
     enforced=True,
@@ -96,9 +117,37 @@ def test_the_intruder_tries_all_thirteen_steps() -> None:
     assert sorted({attempt.step for attempt in attempts(target)}) == list(range(1, 14))
 
 
-@pytest.mark.parametrize("change", [{"chain": ()}, {"chain": STEPS[1:]}, {"false": ("web-shell",)}])
-def test_a_watch_that_does_not_tell_the_story_is_said_and_does_not_decide(change: dict[str, object]) -> None:
-    run = replace(GOOD, watched=replace(WATCHED, **change))  # type: ignore[arg-type]
-    assert run.passed
-    assert any("DID NOT TELL" in line for line in summary(run))
-    assert not any("DID NOT TELL" in line for line in summary(GOOD))
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param({"connects": ("success",) * 3}, id="the last connect was answered"),
+        pytest.param({"connects": ("success", "EPERM", "EPERM")}, id="an allowed step was denied"),
+        pytest.param({"connects": ("success", "success", "ECONNREFUSED")}, id="the network refused it"),
+        pytest.param({"connects": ("EPERM",)}, id="it was not tried"),
+        pytest.param({"last": replace(WATCHED.last, denial=None)}, id="no event names the sequence"),
+        pytest.param({"last": replace(WATCHED.last, denial=DENIAL)}, id="another rule denied it"),
+        pytest.param({"chain": ()}, id="no alert"),
+        pytest.param({"chain": STEPS[1:]}, id="an alert without the first step"),
+        pytest.param({"twins": ("success",) * 4 + ("EPERM",)}, id="a twin was denied"),
+        pytest.param({"twins": ()}, id="the twins did nothing"),
+        pytest.param({"false": ("web-shell",)}, id="a grave alert about a twin"),
+        pytest.param({"revoked": ("success", "success", "EPERM")}, id="denied although it was revoked"),
+    ],
+)
+def test_a_last_act_that_is_not_right_fails_and_says_why(change: dict[str, object]) -> None:
+    watched = replace(WATCHED, **change)  # type: ignore[arg-type]
+    run = replace(GOOD, watched=watched)
+    assert not run.passed
+    (fault,) = watched.faults
+    assert summary(run)[-1].startswith(f"FAIL      {fault}")
+    assert as_json(run)["last_act"]["faults"] == [fault]
+
+
+def test_a_last_act_that_was_not_played_fails() -> None:
+    assert not replace(GOOD, watched=None).passed
+
+
+def test_the_last_act_stands_in_the_table_and_is_no_stranger() -> None:
+    assert LAST.fits(watching.LAST)
+    assert GOOD.shown == [DENIED, WATCHED.last]
+    assert LAST.because.endswith(f"{SEQUENCE} (sequence)")

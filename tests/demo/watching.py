@@ -1,7 +1,7 @@
-"""The last act: a valid login, steps that are each allowed, and together an attack, which the watch tells.
+"""The last act: a valid login, each of its steps is allowed, together they are an attack; the last is denied.
 
-Nothing unsigned is run and no rule is broken: his tool is a copy of Debian's own Python, whose bytes have an
-identity wherever they lie. His twin is an administrator who does as much with a tool in its place.
+The watch has to tell it, and nothing of the benign twins. At last somebody reports that the denial was wrong,
+and the same steps are answered.
 """
 
 from __future__ import annotations
@@ -10,52 +10,98 @@ import json
 import threading
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from tests.demo.world import OUTSIDE, SSH
+from tests.demo import certifying
+from tests.demo.certifying import SEQUENCE
+from tests.demo.denials import Denial, Denials
+from tests.demo.intruder import EVENT_SECONDS, Outcome
+from tests.demo.logins import ANSWERED, ATTACK, TWINS
+from tests.demo.steps import Attempt
+from tests.demo.world import OUTSIDE, PERL
 from tests.guest import wire
 from tests.guest.channel import ChannelError
 from tests.guest.guest import Guest
 from tests.guest.host import HostError
 
-SEQUENCE: Final = "download-run-scan"
 STEPS: Final = ("download", "made-executable", "run", "scan")
 GRAVE: Final = frozenset({"high", "critical"})
-TOOL, TWINS_TOOL = "/var/tmp/.update", "/opt/tools/probe"
-PORTS: Final = (5432, 6379, 9200)
 START_SECONDS: Final = 300.0
 PATIENCE: Final = 60.0
-
-_PROBE = (
-    "import errno, socket\n"
-    f"for port in {PORTS}:\n"
-    "    with socket.socket() as peer:\n"
-    f'        print(port, errno.errorcode.get(peer.connect_ex((\\"{OUTSIDE}\\", port)), \\"success\\"))'
+LAST: Final = Attempt(
+    step=14,
+    what="by a valid login, in allowed steps: the last port of a scan",
+    operations=frozenset({"connect"}),
+    things=(f"{OUTSIDE}:{ATTACK.ports[-1]}",),
+    subject=PERL,
 )
-_DO = 'mkdir -p {folder} && cp /usr/bin/python3.11 {tool} && chmod 755 {tool} && {tool} -I -c "{probe}"'
 
 
 @dataclass(frozen=True)
 class Watched:
-    """What the watch told of both."""
+    """What became of the attack and of its twins, and what the watch told of both."""
 
     connects: tuple[str, ...]
     """How the kernel answered each connect of the attack."""
+    last: Outcome
+    """What became of the last of them."""
+    twins: tuple[str, ...]
+    """How it answered those of the twins, beside the attack."""
+    revoked: tuple[str, ...]
+    """How it answered those of the same attack, once it was reported that the denial was wrong."""
     chain: tuple[str, ...]
     """The steps of the alert, as far as it was told."""
     shown: str
     """The alert as `menshen alerts` shows it; without one, what was seen of the tool."""
     false: tuple[str, ...]
-    """Grave alerts about the twin."""
+    """Grave alerts about the twins, and denials by the sequence that are not the attack's."""
+    certified: str
+    """What the commands said that made the sequence block."""
     events: int
     """That the watch saw in all, and lost."""
     lost: int
 
     @property
+    def denied(self) -> bool:
+        """Whether each step was allowed and the last one denied, by the kernel and by this sequence."""
+        *allowed, last = self.connects or ("",)
+        by = self.last.denial
+        return (
+            len(allowed) == len(ATTACK.ports) - 1
+            and set(allowed) == {ANSWERED}
+            and last == "EPERM"
+            and self.last.denied
+            and by is not None
+            and (by.kind, by.rule) == ("sequence", SEQUENCE)
+        )
+
+    @property
     def told(self) -> bool:
-        """Whether the whole story was told, by every step in its order, and nothing of the twin."""
-        return tuple(dict.fromkeys(self.chain)) == STEPS and not self.false
+        """Whether the whole story was told, by every step in its order."""
+        return tuple(dict.fromkeys(self.chain)) == STEPS
+
+    @property
+    def untouched(self) -> bool:
+        """Whether the twins were answered whatever they asked, and nothing grave was told of them."""
+        asked = sum(len(twin.ports) for twin in TWINS)
+        return self.twins == (ANSWERED,) * asked and not self.false
+
+    @property
+    def taken_back(self) -> bool:
+        """Whether the attack was answered after the report."""
+        return self.revoked == (ANSWERED,) * len(ATTACK.ports)
+
+    @property
+    def faults(self) -> list[str]:
+        """What was not as it has to be."""
+        found = {
+            "the attack in allowed steps was not denied at its last": self.denied,
+            "the watch did not tell the whole story": self.told,
+            "a benign twin was touched": self.untouched,
+            "it was denied after the report": self.taken_back,
+        }
+        return [text for text, good in found.items() if not good]
 
 
 def start(guest: Guest) -> None:
@@ -81,13 +127,19 @@ class Alerts:
                     *lines, rest = (rest + data).split(b"\n")
                     self.all += map(json.loads, lines)
 
-    def about(self, tool: str, name: str = "") -> list[dict[str, Any]]:
+    def about(self, tool: str) -> list[dict[str, Any]]:
         """Those in whose chain this program is, or is written."""
-        return [
-            alert
-            for alert in list(self.all)
-            if name in ("", alert["name"]) and any(_is_about(step, tool) for step in alert["chain"])
-        ]
+        return [alert for alert in list(self.all) if any(_is_about(step, tool) for step in alert["chain"])]
+
+    def blocked(self, tool: str, seconds: float) -> dict[str, Any] | None:
+        """The one of the denial, as soon as it is there."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            for alert in self.about(tool):
+                if alert["name"] == SEQUENCE and alert.get("blocked"):
+                    return alert
+            time.sleep(0.2)
+        return None
 
 
 def _is_about(step: dict[str, Any], tool: str) -> bool:
@@ -95,33 +147,42 @@ def _is_about(step: dict[str, Any], tool: str) -> bool:
     return tool in (seen.get("path"), seen.get("exe"))
 
 
-def act(guest: Guest) -> Watched:
-    """The twin first, then the attack; what came of it."""
+def act(guest: Guest, denials: Denials, certified: str) -> Watched:
+    """The twins first, then the attack; what came of it, and of a report that it was wrong."""
     alerts = Alerts(guest)
-    _login(guest, TWINS_TOOL)
-    connects = _login(guest, TOOL)
-    deadline = time.monotonic() + PATIENCE
-    while not (mine := alerts.about(TOOL, SEQUENCE)) and time.monotonic() < deadline:
-        time.sleep(0.2)
+    since = len(denials.all)
+    twins = [answer for twin in TWINS for answer in twin.act(guest)]
+    connects = ATTACK.act(guest)
+    error = connects[-1] if connects else "nothing"
+    last = Outcome(LAST, error, succeeded=error == ANSWERED)
+    if not last.succeeded:
+        last = replace(last, denial=denials.wait_for(LAST, since, EVENT_SECONDS))
+    alert = alerts.blocked(ATTACK.tool, PATIENCE)
+    shown = _shown(guest, alert["id"]) if alert else _seen(guest)
+    certifying.revoke(guest)
+    revoked = ATTACK.act(guest)
     status = json.loads(guest.run("menshen status -o json", check=False).stdout)["watch"] or {}
-    grave = [one["name"] for one in alerts.about(TWINS_TOOL) if one["level"] in GRAVE]
+    grave = {one["name"] for twin in TWINS for one in alerts.about(twin.tool) if one["level"] in GRAVE}
     return Watched(
-        connects=tuple(connects),
-        chain=tuple(step["step"] for alert in mine[:1] for step in alert["chain"]),
-        shown=_shown(guest, mine[0]["id"]) if mine else _seen(guest),
-        false=tuple(grave),
+        connects=connects,
+        last=last,
+        twins=tuple(twins),
+        revoked=revoked,
+        chain=tuple(step["step"] for step in alert["chain"]) if alert else (),
+        shown=shown,
+        false=(*sorted(grave), *(one.text for one in denials.all if _is_wrong(one, last.denial))),
+        certified=certified,
         events=int(status.get("events", 0)),
         lost=sum(int(each["lost"]) for each in status.get("types", [])),
     )
 
 
-def _login(guest: Guest, tool: str) -> list[str]:
-    script = _DO.format(folder=tool.rpartition("/")[0], tool=tool, probe=_PROBE)
-    return guest.run(f"{SSH} '{script}'", timeout=120).stdout.splitlines()
+def _is_wrong(one: Denial, right: Denial | None) -> bool:
+    return one.kind == "sequence" and one is not right
 
 
 def _seen(guest: Guest) -> str:
-    return guest.run(f"menshen observations -n 0 --text {TOOL}", check=False).stdout
+    return guest.run(f"menshen observations -n 0 --text {ATTACK.tool}", check=False).stdout
 
 
 def _shown(guest: Guest, number: int) -> str:

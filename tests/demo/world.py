@@ -7,6 +7,8 @@ INSIDE = "10.66.0.2"
 OUTSIDE = "10.66.0.1"
 OUTSIDE_TCP = 4444
 OUTSIDE_UDP = 53
+SCANNED = (5432, 6379, 9200)
+"""Further ports on which something answers: what the last act is after."""
 NAMESPACE = "outside"
 
 SERVICE = "/opt/payments/bin/payments-api"
@@ -18,14 +20,17 @@ FOOTHOLD = "/var/tmp/.scan"
 KEEP = "/var/lib/outside/keep"
 """Copies of what the intruder breaks, to put it right afterwards."""
 KEY = "/var/lib/outside/key"
+CERTIFY_KEY = "/root/security.key"
 SECRET = "/etc/ledger/secret.key"
 SECRET_TEXT = "ledger-signing-key 7f3a9c\n"
 MODULE = "nlmon"
 
 IDENTITY = "payments/api"
+CERTIFIER = "menshen/certify"
 REDIS = "os/redis-tools"
 """Debian's redis-server is a link to a program of that package."""
 SSHD = "os/openssh-server"
+PERL = "os/perl-base"
 UNITS = ("redis-server", "payments-api", "nginx", "ssh")
 
 SSH = (

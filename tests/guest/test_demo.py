@@ -24,6 +24,8 @@ def test_every_step_of_an_intrusion_is_denied_while_all_services_go_on(
     assert written["passed"]
     assert {attempt["step"] for attempt in written["attempts"]} == set(range(1, 14))
     assert all(attempt["event"]["rule_name"] for attempt in written["attempts"])
+    assert written["last_act"]["last"]["error"] == "EPERM"
+    assert written["last_act"]["last"]["event"]["rule_name"] == "download-run-scan"
 
 
 @pytest.mark.guest

@@ -1,4 +1,7 @@
-"""What stands outside of the host, in a network namespace of its own: says what is sent to it."""
+"""What stands outside of the host, in a network namespace of its own: says what is sent to it.
+
+On further ports it only answers.
+"""
 
 import selectors
 import socket
@@ -6,6 +9,7 @@ import sys
 
 ADDRESS, TCP_PORT, UDP_PORT = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 
+answering = [socket.create_server((ADDRESS, int(port))) for port in sys.argv[4:]]
 waiting = selectors.DefaultSelector()
 listener = socket.create_server((ADDRESS, TCP_PORT))
 datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
