@@ -1,7 +1,8 @@
 """The consumer of a BPF ring buffer, on its mapped memory: no call into libbpf, no callback per record.
 
 The kernel's contract (kernel/bpf/ringbuf.c): the first page holds the consumer's position and is ours to
-write; the second holds the producer's; then the data, mapped twice in a row so that no record is ever split.
+write; the second holds the producer's; then the data, which can be mapped twice in a row so that no record is
+split. What is mapped counts as resident, twice too, so that is done where records are read in place.
 A record is an eight-byte header, whose first word is its length with two flag bits, and its bytes, rounded up
 to eight. Positions only grow.
 """
@@ -32,15 +33,17 @@ _LENGTH: Final = struct.Struct("@I")
 class Ring:
     """The consumer of one ring; only one at a time may read it."""
 
+    _TWICE = False
+    """Whether the data is mapped twice in a row."""
+
     def __init__(self, ring: KernelMap) -> None:
         page = mmap.PAGESIZE
         self.name = ring.name
         self.size = ring.shape.max_entries
         self._fd = ring.fd
         self._consumer = mmap.mmap(ring.fd, page, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE, offset=0)
-        self._producer = mmap.mmap(
-            ring.fd, page + 2 * self.size, mmap.MAP_SHARED, mmap.PROT_READ, offset=page
-        )
+        length = page + self.size * (2 if self._TWICE else 1)
+        self._producer = mmap.mmap(ring.fd, length, mmap.MAP_SHARED, mmap.PROT_READ, offset=page)
         self._data = page
         self._poll = select.poll()
         self._poll.register(ring.fd, select.POLLIN)
@@ -98,13 +101,12 @@ class Ring:
         if begin == end:
             return b"", [], []
         _fence()
-        base = self._data + begin % self.size
         starts: list[int] = []
         sizes: list[int] = []
         at, stop = 0, end - begin
-        length_at, memory = _LENGTH.unpack_from, self._producer
+        length_at, memory, data, ring = _LENGTH.unpack_from, self._producer, self._data, self.size
         while at < stop:
-            length: int = length_at(memory, base + at)[0]
+            length: int = length_at(memory, data + (begin + at) % ring)[0]
             if length & _BUSY:
                 break
             size = length & ~_DISCARD
@@ -113,7 +115,10 @@ class Ring:
                 sizes.append(size)
             at += (size + _HEADER + 7) & ~7
         _fence()
-        heap = self._producer[base : base + at]
+        first = begin % ring
+        heap = memory[data + first : data + min(first + at, ring)]
+        if first + at > ring:
+            heap += memory[data : data + first + at - ring]
         _fence()
         _POSITION.pack_into(self._consumer, 0, begin + at)
         return heap, starts, sizes
@@ -121,6 +126,8 @@ class Ring:
 
 class RowRing(Ring):
     """A ring whose records all have the size of one dtype: read as an array, without a look at each."""
+
+    _TWICE = True
 
     def __init__(self, ring: KernelMap, dtype: np.dtype[Any]) -> None:
         super().__init__(ring)

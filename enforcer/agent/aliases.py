@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,21 +23,25 @@ VIRTUAL = {
     *("configfs", "devpts", "mqueue", "binfmt_misc", "fusectl", "selinuxfs", "autofs", "nsfs", "rpc_pipefs"),
 }
 
-ClassOf = Callable[[str], int | None]
-"""The object class of a path if something is denied there; None for a path that nothing protects."""
+ClassesOf = Callable[[Sequence[str]], Sequence[int | None]]
+"""Of each path its object class if something is denied there; None for a path that nothing protects."""
+
+_AT_ONCE = 1024
+"""Files that are asked for in one call."""
 
 
-def search(roots: Iterable[Path], class_of: ClassOf) -> dict[Alias, int]:
+def search(roots: Iterable[Path], classes_of: ClassesOf) -> dict[Alias, int]:
     """Files with several names, of which at least one is protected. The first protected name counts."""
     from bpf_lsm.handles import generation  # noqa: PLC0415 - needed where a gate is
     from bpf_lsm.tables import Alias  # noqa: PLC0415
 
     found: dict[Alias, int] = {}
-    for path, status in _linked(_outermost(roots)):
-        number = class_of(str(path))
-        if number is None:
-            continue
-        found.setdefault(Alias(status.st_ino, status.st_dev, generation(path)), number)
+    linked = _linked(_outermost(roots))
+    while some := list(islice(linked, _AT_ONCE)):
+        numbers = classes_of([str(path) for path, _ in some])
+        for (path, status), number in zip(some, numbers, strict=True):
+            if number is not None:
+                found.setdefault(Alias(status.st_ino, status.st_dev, generation(path)), number)
     return found
 
 

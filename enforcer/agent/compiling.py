@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from enforcer.agent.aliases import ClassOf
+from enforcer.agent.aliases import ClassesOf
 from enforcer.agent.rules import Rule
 from enforcer.errors import Problem
 
@@ -71,5 +71,5 @@ class Compiler(Protocol):
     def read(self, image: bytes) -> Compiled:
         """The contents of an image that was compiled before; EnforcerError if it is none."""
 
-    def aliases(self, image: bytes) -> tuple[Iterable[Path], ClassOf]:
-        """The folders that protected files are in, and the object class of a path if it is protected."""
+    def aliases(self, image: bytes) -> tuple[Iterable[Path], ClassesOf]:
+        """The folders that protected files are in, and the object classes of paths that are protected."""

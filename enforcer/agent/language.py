@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import policies
-from enforcer.agent.aliases import ClassOf
+from enforcer.agent.aliases import ClassesOf
 from enforcer.agent.compiling import Compiled, Document, Files, Subject
 from enforcer.agent.rules import BUILTIN, Rule
 from enforcer.certificates import Certified
@@ -96,7 +96,7 @@ class Language:
         """The contents of an image."""
         return _contents(image)
 
-    def aliases(self, image: bytes) -> tuple[Iterable[Path], ClassOf]:
+    def aliases(self, image: bytes) -> tuple[Iterable[Path], ClassesOf]:
         """Where protected files can be, and what class a protected path has."""
         evaluator = Evaluator(image)
 
@@ -104,7 +104,7 @@ class Language:
             number, _ = evaluator.classify(os.fsencode(path))
             return number if evaluator.protected(number) else None
 
-        return map(Path, evaluator.protected_roots()), class_of
+        return [Path(root) for root in evaluator.protected_roots()], lambda paths: [*map(class_of, paths)]
 
     def _certify(self, documents: Documents) -> tuple[Documents, list[Problem]]:
         """Sequences block only with a certificate; those whose certificate is over only tell from now on."""

@@ -72,14 +72,19 @@ class Agent:
         executables: Executables,
         group: int | None = None,
         self_fault: Callable[[], str] = lambda: "",
+        armed: Callable[[], None] = lambda: None,
     ) -> None:
-        """`self_fault`: why the agent's next start would not be known as the agent; empty if it will."""
+        """`self_fault`: why the agent's next start would not be known as the agent; empty if it will.
+
+        `armed` is called when this process is the agent to the guard, and has one thread still.
+        """
         self.gate = gate
         self.started = time.time()
         self._places = places
         self._settings = settings
         self._compiler = compiler
         self._self_fault = self_fault
+        self._armed = armed
         self._search_due = 0.0
         self._clock_offset = _clock_offset()
         self._ended = threading.Event()
@@ -154,6 +159,7 @@ class Agent:
         if self.policy.fault:
             self.journal.notice(f"the policies on disk are not in force: {self.policy.fault}")
         self._arm()
+        self._armed()
         for reader in self.readers:
             reader.start()
         self._search_due = time.monotonic() + (0 if adopted else self._settings.rescan)

@@ -24,8 +24,8 @@ from enforcer.settings import Settings
 
 if TYPE_CHECKING:
     from enforcer.agent.gateway import GateLike
+    from enforcer.agent.language import Language
     from enforcer.agent.life import Agent
-    from enforcer.certificates import Certified
 
 OFF = 90
 """Exit status after `menshen off`: the unit does not start us again."""
@@ -73,8 +73,8 @@ def _start(places: Places, given: Mapping[str, str]) -> Agent:
     from bpf_lsm import gate as gate_module  # noqa: PLC0415
     from enforcer import certificates  # noqa: PLC0415
     from enforcer.agent.credentials import Credentials  # noqa: PLC0415
-    from enforcer.agent.language import Language  # noqa: PLC0415
     from enforcer.agent.life import Agent, say  # noqa: PLC0415
+    from enforcer.agent.remote_compiler import RemoteCompiler  # noqa: PLC0415
     from enforcer.agent.tasks import Executables  # noqa: PLC0415
     from enforcer.enrolment import launcher_fault  # noqa: PLC0415
 
@@ -94,24 +94,30 @@ def _start(places: Places, given: Mapping[str, str]) -> Agent:
     if unsearched:
         beginning.searched(places.beginning)
 
-    def certified() -> Certified:
-        return certificates.read(places.certificates, places.trust)
-
     fault = launcher_fault(places, Path(sys.argv[0]).resolve())
-    agent = Agent(
-        gate,
-        Language(
+
+    def language() -> Language:
+        from enforcer.agent.language import Language  # noqa: PLC0415 - in the compiler's process only
+
+        return Language(
             gate.capacity,
             guarded=settings.guard and not fault,
             prefix=Path(sys.prefix),
-            certified=certified,
-        ),
+            certified=lambda: certificates.read(places.certificates, places.trust),
+        )
+
+    compiler = RemoteCompiler(language)
+    compiler.start()
+    agent = Agent(
+        gate,
+        compiler,
         places,
         settings,
         credentials=credentials,
         executables=executables,
         group=reading_group(),
         self_fault=lambda: fault,
+        armed=compiler.start,
     )
     try:
         agent.start(adopted=adopted)

@@ -37,8 +37,13 @@ class Server:
         inner.parent.chmod(0o700)
         inner.unlink(missing_ok=True)
         self.gatekeeper = Gatekeeper(public, inner, identify=identify, group=group)
+        self._inner, self._register, self._followers = inner, register, followers
+        self._server: Any = None
+
+    def start(self) -> None:
+        """Answer from now on. gRPC has threads from its first object on: until now this process can fork."""
         # Every follower holds a thread: there are more threads than followers may be.
-        workers = futures.ThreadPoolExecutor(followers + SPARE_THREADS, thread_name_prefix="api")
+        workers = futures.ThreadPoolExecutor(self._followers + SPARE_THREADS, thread_name_prefix="api")
         self._server = grpc.server(
             workers,
             options=[
@@ -47,19 +52,17 @@ class Server:
                 ("grpc.so_reuseport", 0),
             ],
         )
-        register(self._server, self.gatekeeper)
+        self._register(self._server, self.gatekeeper)
         mask = os.umask(0o177)
         try:
-            self._server.add_insecure_port(f"unix:{inner}")
+            self._server.add_insecure_port(f"unix:{self._inner}")
         finally:
             os.umask(mask)
-
-    def start(self) -> None:
-        """Answer from now on."""
         self._server.start()
         self.gatekeeper.start()
 
     def stop(self, grace: float = 1.0) -> None:
         """Let calls end, then close."""
-        self._server.stop(grace).wait(grace + 1)
+        if self._server is not None:
+            self._server.stop(grace).wait(grace + 1)
         self.gatekeeper.stop()

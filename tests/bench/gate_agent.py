@@ -26,6 +26,8 @@ def main(name: str) -> None:
         answer: Any = 0
         if word in FIELDS:
             answer = _status(FIELDS[word])
+        elif word == "helper":
+            answer = _own(agent._compiler.helper)
         elif word == "fill":
             _fill(agent)
         print(json.dumps(answer), flush=True)
@@ -40,8 +42,8 @@ def _agent(folder: Path) -> Any:
     from bpf_lsm.gate import Gate
     from bpf_lsm.memory import return_blocks
     from enforcer.agent.credentials import Credentials
-    from enforcer.agent.language import Language
     from enforcer.agent.life import Agent
+    from enforcer.agent.remote_compiler import RemoteCompiler
     from enforcer.agent.tasks import Executables
     from enforcer.places import Places
     from enforcer.settings import Settings
@@ -62,13 +64,23 @@ def _agent(folder: Path) -> Any:
         catalogue_size=settings.catalogue_size,
     )
     credentials.push(gate)
+    capacity = gate.capacity
+
+    def language() -> Any:
+        from enforcer.agent.language import Language
+
+        return Language(capacity, guarded=False, prefix=Path(sys.prefix))
+
+    compiler = RemoteCompiler(language)
+    compiler.start()
     agent = Agent(
         gate,
-        Language(gate.capacity, guarded=False, prefix=Path(sys.prefix)),
+        compiler,
         places,
         settings,
         credentials=credentials,
         executables=executables,
+        armed=compiler.start,
     )
     agent.start(adopted=False)
     return agent
@@ -106,6 +118,12 @@ def _fill(agent: Any) -> None:
 def _status(field: str) -> float:
     (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(field))
     return int(line.split()[1]) / 1024
+
+
+def _own(pid: int) -> float:
+    """Memory that no other process has."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Private_")) / 1024
 
 
 if __name__ == "__main__":

@@ -63,7 +63,7 @@ def _stages(folder: Path) -> dict[str, float]:
         if len(_scrape(folder / "run/menshen/metrics.sock")) < 1000:
             raise AssertionError("the agent was not scraped")
         stages["scraped"] = ask("rss")
-        stages |= {word: ask(word) for word in ("anonymous", "peak")}
+        stages |= {word: ask(word) for word in ("anonymous", "peak", "helper")}
         ask("end")
     if child.returncode:
         raise RuntimeError(f"the agent ended with {child.returncode}")

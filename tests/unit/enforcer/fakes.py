@@ -19,7 +19,7 @@ from bpf_lsm.fill import Fill
 from bpf_lsm.layout import EVENT, TALLY, LabelFlag
 from bpf_lsm.tables import Alias
 from bpf_lsm.tasks import Label
-from enforcer.agent.aliases import ClassOf
+from enforcer.agent.aliases import ClassesOf
 from enforcer.agent.compiling import Compiled, Document, Files, Subject
 from enforcer.agent.rules import BUILTIN, Rule
 from enforcer.errors import EnforcerError, Problem
@@ -197,10 +197,11 @@ class FakeLanguage:
         digest = hashlib.sha256(image).hexdigest()
         return Compiled(image, digest, documents, rules, tuple(subjects), lockouts=lockouts)
 
-    def aliases(self, image: bytes) -> tuple[Iterable[Path], ClassOf]:
+    def aliases(self, image: bytes) -> tuple[Iterable[Path], ClassesOf]:
         if self.protected is None:
-            return [], lambda _: None
-        return [self.protected], lambda path: 7 if path.startswith(str(self.protected)) else None
+            return [], lambda paths: [None] * len(paths)
+        below = str(self.protected)
+        return [self.protected], lambda paths: [7 if path.startswith(below) else None for path in paths]
 
     def _parse(self, name: str, content: bytes) -> Iterable[Document]:
         for number, line in enumerate(content.decode().splitlines(), start=1):

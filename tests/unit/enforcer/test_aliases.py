@@ -15,7 +15,7 @@ def searched(monkeypatch: pytest.MonkeyPatch, mounts: str, tmp_path: Path, *root
     table = tmp_path / "mountinfo"
     table.write_text(mounts)
     monkeypatch.setattr(aliases, "MOUNTS", table)
-    return [alias.inode for alias in aliases.search(roots, lambda path: 7)]
+    return [alias.inode for alias in aliases.search(roots, lambda paths: [7] * len(paths))]
 
 
 def tree(tmp_path: Path) -> tuple[Path, int]:
