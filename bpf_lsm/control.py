@@ -20,6 +20,7 @@ class Control:
         self._memory = mmap.mmap(
             table.fd, mmap.PAGESIZE, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE, offset=0
         )
+        self._memory.madvise(mmap.MADV_DONTFORK)  # as Ring's
 
     def __getitem__(self, name: str) -> int:
         dtype, offset = _field(name)

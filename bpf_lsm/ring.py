@@ -44,6 +44,8 @@ class Ring:
         self._consumer = mmap.mmap(ring.fd, page, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE, offset=0)
         length = page + self.size * (2 if self._TWICE else 1)
         self._producer = mmap.mmap(ring.fd, length, mmap.MAP_SHARED, mmap.PROT_READ, offset=page)
+        for each in (self._consumer, self._producer):
+            each.madvise(mmap.MADV_DONTFORK)  # a map lives while it is mapped anywhere, whatever `off` says
         self._data = page
         self._poll = select.poll()
         self._poll.register(ring.fd, select.POLLIN)

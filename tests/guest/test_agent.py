@@ -291,7 +291,10 @@ def test_the_agents_own_search_for_other_names_is_not_hindered_by_a_protection_o
 
 def test_the_agents_pins_and_process_are_kept_from_root(host: Guest) -> None:
     pid = host.run("systemctl show -p MainPID --value menshen").stdout.strip()
-    for command in (f"kill -9 {pid}", "rm -r /sys/fs/bpf/menshen", "umount /sys/fs/bpf"):
+    compiler = host.run(f"cat /proc/{pid}/task/{pid}/children").stdout.strip()
+    assert compiler.isdigit()
+    kills = (f"kill -9 {pid}", f"kill -9 {compiler}")
+    for command in (*kills, "rm -r /sys/fs/bpf/menshen", "umount /sys/fs/bpf"):
         assert host.run(command, check=False).status != 0, command
     assert host.run(f"kill -0 {pid}").status == 0
     assert host.run(WRITE, check=False).status != 0

@@ -9,6 +9,7 @@ import select
 import struct
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -34,6 +35,20 @@ def numbers(records: list[bytes]) -> list[int]:
 def test_an_empty_ring_gives_nothing_and_does_not_wait(gate: Gate) -> None:
     assert gate.denials.read() == []
     assert len(gate.denials.read_batch()) == 0
+
+
+def test_a_fork_holds_no_map_by_its_memory(gate: Gate) -> None:
+    ours, theirs = os.pipe()
+    with Path("/proc/self/maps").open() as maps:
+        assert sum("bpf-map" in line for line in maps) == 5, "two of each ring, and the control"
+    if not (child := os.fork()):
+        with Path("/proc/self/maps").open() as maps:
+            os.write(theirs, str(sum("bpf-map" in line for line in maps)).encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert os.read(ours, 10) == b"0"
+    for each in (ours, theirs):
+        os.close(each)
 
 
 @pytest.mark.parametrize("size", [32, 61, 1000])
