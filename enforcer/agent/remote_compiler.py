@@ -7,6 +7,7 @@ what is in force stays.
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -53,6 +54,8 @@ class RemoteCompiler:
         It is who this process is at this moment, to the guard as well.
         """
         self.stop()
+        gc.collect()
+        gc.freeze()  # else each collection would write to, and so copy, all pages that are shared with it
         self._pid, self._helper = fork_helper(self._make)
 
     def stop(self) -> None:
