@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from enforcer.agent import compiler_process
+from enforcer.agent import compiler_process, remote_compiler
 from enforcer.agent.compiling import Compiled, Compiler, Document, Files
 from enforcer.agent.language import Language
 from enforcer.agent.remote_compiler import RemoteCompiler
@@ -52,6 +53,8 @@ class Broken(Language):
                 raise RuntimeError("out of ideas")
             elif name == "hangs.yaml":
                 time.sleep(60)
+            elif name == "stops.yaml":
+                os.kill(os.getpid(), signal.SIGSTOP)
         compiled = super().compile({name: content for name, content in files.items() if name in FILES})
         if "lies.yaml" in files:
             return replace(compiled, image=bytes([compiled.image[0] ^ 1]) + compiled.image[1:])
@@ -108,24 +111,54 @@ def test_a_compiler_that_fails_is_an_error_and_the_next_call_has_another(
     assert compiler.compile(FILES) == Language().compile(FILES)
 
 
+def test_a_worker_that_cannot_even_end_is_waited_for_no_longer_than_it_may_take(
+    started: Started, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote_compiler, "LONGEST", 1)
+    monkeypatch.setattr(remote_compiler, "_GRACE", 0)
+    compiler = started(Broken)
+    with pytest.raises(EnforcerError, match="no answer in 1 s"):
+        compiler.compile({**FILES, "stops.yaml": b""})
+    for stopped in _workers(compiler):
+        os.kill(stopped, signal.SIGKILL)
+    assert compiler.compile(FILES)
+
+
+def test_a_killed_worker_is_replaced_in_the_same_call(started: Started) -> None:
+    compiler = started(Language)
+    expected = compiler.compile(FILES)
+    for worker in _workers(compiler):
+        os.kill(worker, signal.SIGKILL)
+    assert compiler.compile(FILES) == expected
+
+
+def _workers(compiler: RemoteCompiler) -> list[int]:
+    children = Path(f"/proc/{compiler.helper}/task/{compiler.helper}/children")
+    return [int(pid) for pid in children.read_text().split()]
+
+
 def test_a_worker_that_has_nothing_to_do_ends_and_the_next_call_has_another(
     started: Started, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(compiler_process, "IDLE", 0.05)
     compiler = started(Language)
-    children = Path(f"/proc/{compiler.helper}/task/{compiler.helper}/children")
     for _ in range(2):
         compiler.compile(FILES)
-        assert children.read_text().split()
+        assert _workers(compiler)
         end = time.monotonic() + 10
-        while children.read_text().split():
+        while _workers(compiler):
             assert time.monotonic() < end
             time.sleep(0.01)
 
 
-def test_without_its_helper_nothing_is_compiled(started: Started) -> None:
+@pytest.mark.parametrize("end", ["stopped", "killed"])
+def test_without_its_helper_nothing_is_compiled(started: Started, end: str) -> None:
     compiler = started(Language)
-    compiler.stop()
+    if end == "killed":
+        os.kill(compiler.helper, signal.SIGKILL)
+        os.waitid(os.P_PID, compiler.helper, os.WEXITED | os.WNOWAIT)
+    else:
+        compiler.stop()
     with pytest.raises(EnforcerError, match="its process ended"):
         compiler.compile(FILES)
     compiler.start()
@@ -140,7 +173,11 @@ def test_it_holds_no_descriptor_of_the_agents(started: Started, tmp_path: Path) 
         assert sum(name.startswith("socket:") for name in names) == 1
 
 
-def test_an_apply_whose_compiler_dies_leaves_what_is_in_force(started: Started, places: Places) -> None:
+@pytest.mark.parametrize("fault", ["dies.yaml", "hangs.yaml", "lies.yaml"])
+def test_an_apply_whose_compiler_fails_leaves_what_is_in_force(
+    started: Started, places: Places, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    monkeypatch.setattr(compiler_process, "LONGEST", 1)
     gate = FakeGate()
     gate.capacity = 1 << 22
     agent = make_agent(gate, places, compiler=started(Broken))
@@ -148,7 +185,7 @@ def test_an_apply_whose_compiler_dies_leaves_what_is_in_force(started: Started, 
     agent.policy.apply(FILES)
     before = (gate.image(), gate.generation, [*places.policies.iterdir()])
     with pytest.raises(EnforcerError, match="what is in force stays"):
-        agent.policy.apply({"dies.yaml": b""})
+        agent.policy.apply({fault: b""})
     assert (gate.image(), gate.generation, [*places.policies.iterdir()]) == before
     agent.stop()
 
