@@ -1,8 +1,8 @@
 """The consumer of a BPF ring buffer, on its mapped memory: no call into libbpf, no callback per record.
 
 The kernel's contract (kernel/bpf/ringbuf.c): the first page holds the consumer's position and is ours to
-write; the second holds the producer's; then the data, which can be mapped twice in a row so that no record is
-split. What is mapped counts as resident, twice too, so that is done where records are read in place.
+write; the second holds the producer's; then the data. The kernel would map that twice in a row, so that no
+record is split, but what is mapped counts as resident: we map it once, and put together what is split.
 A record is an eight-byte header, whose first word is its length with two flag bits, and its bytes, rounded up
 to eight. Positions only grow.
 """
@@ -33,17 +33,13 @@ _LENGTH: Final = struct.Struct("@I")
 class Ring:
     """The consumer of one ring; only one at a time may read it."""
 
-    _TWICE = False
-    """Whether the data is mapped twice in a row."""
-
     def __init__(self, ring: KernelMap) -> None:
         page = mmap.PAGESIZE
         self.name = ring.name
         self.size = ring.shape.max_entries
         self._fd = ring.fd
         self._consumer = mmap.mmap(ring.fd, page, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE, offset=0)
-        length = page + self.size * (2 if self._TWICE else 1)
-        self._producer = mmap.mmap(ring.fd, length, mmap.MAP_SHARED, mmap.PROT_READ, offset=page)
+        self._producer = mmap.mmap(ring.fd, page + self.size, mmap.MAP_SHARED, mmap.PROT_READ, offset=page)
         for each in (self._consumer, self._producer):
             each.madvise(mmap.MADV_DONTFORK)  # a map lives while it is mapped anywhere, whatever `off` says
         self._data = page
@@ -117,19 +113,22 @@ class Ring:
                 sizes.append(size)
             at += (size + _HEADER + 7) & ~7
         _fence()
-        first = begin % ring
-        heap = memory[data + first : data + min(first + at, ring)]
-        if first + at > ring:
-            heap += memory[data : data + first + at - ring]
+        heap = self._bytes(begin, at)
         _fence()
         _POSITION.pack_into(self._consumer, 0, begin + at)
         return heap, starts, sizes
 
+    def _bytes(self, begin: int, count: int) -> bytes:
+        """A copy of the data from this position on."""
+        first, data = begin % self.size, self._data
+        copied = self._producer[data + first : data + min(first + count, self.size)]
+        if first + count > self.size:
+            copied += self._producer[data : data + first + count - self.size]
+        return copied
+
 
 class RowRing(Ring):
     """A ring whose records all have the size of one dtype: read as an array, without a look at each."""
-
-    _TWICE = True
 
     def __init__(self, ring: KernelMap, dtype: np.dtype[Any]) -> None:
         super().__init__(ring)
@@ -147,13 +146,16 @@ class RowRing(Ring):
             if count == 0:
                 return self._odd(begin, until) if until > begin else np.empty(0, self.dtype)
             _fence()
-            base = self._data + begin % self.size
-            headers = np.ndarray((count,), "<u4", self._producer, base, (self.stride,))
+            places = (begin + np.arange(count) * self.stride) % self.size
+            headers = np.frombuffer(self._producer, "<u4", self.size // 4, self._data)[places // 4]
             odd = np.flatnonzero(headers != self.dtype.itemsize)
             if len(odd):
                 count = int(odd[0])
-            rows = np.ndarray((count,), self.dtype, self._producer, base + _HEADER, (self.stride,)).copy()
-            del headers
+            if count == 0:
+                return self._odd(begin, until)
+            _fence()
+            heap = self._bytes(begin, count * self.stride)
+            rows = np.ndarray((count,), self.dtype, heap, _HEADER, (self.stride,)).copy()
             _fence()
             at = begin + count * self.stride
             _POSITION.pack_into(self._consumer, 0, at)
@@ -173,7 +175,7 @@ class RowRing(Ring):
                 break
             size = length & ~_DISCARD
             if length == self.dtype.itemsize:
-                rows.append(self._producer[start + _HEADER : start + _HEADER + size])
+                rows.append(self._bytes(at + _HEADER, size))
             elif length == size:
                 self.malformed += 1
             at += (size + _HEADER + 7) & ~7

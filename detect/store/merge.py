@@ -14,7 +14,7 @@ from detect.store.part import Sides, order, shared
 from detect.store.schema import GROUP, NAMES, Column, Columns, joined, take
 from detect.store.segment import Segment
 
-RANGE: Final = 1 << 16
+RANGE: Final = 1 << 14
 """Events of one range of sessions, more only where a single session has more."""
 
 

@@ -20,6 +20,7 @@ BENCHES: Final = (
     "tests.bench.watch_pipeline",
     "tests.bench.watch_sequences",
     "tests.bench.watch_store",
+    "tests.bench.watch_memory",
     "tests.bench.gate_memory",
 )
 AT_LEAST: Final = ("events/s",)

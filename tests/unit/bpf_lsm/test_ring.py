@@ -163,8 +163,8 @@ class Memory:
 
     def __init__(self) -> None:
         self.fd = os.memfd_create("ring")
-        os.ftruncate(self.fd, 4 * mmap.PAGESIZE)
-        self.all = mmap.mmap(self.fd, 4 * mmap.PAGESIZE)
+        os.ftruncate(self.fd, 3 * mmap.PAGESIZE)
+        self.all = mmap.mmap(self.fd, 3 * mmap.PAGESIZE)
 
     def produced(self, position: int) -> None:
         struct.pack_into("=Q", self.all, mmap.PAGESIZE, position)
@@ -231,6 +231,20 @@ def test_rows_are_read_up_to_a_position_and_no_further() -> None:
     assert ring.rows(48)["number"].tolist() == [0, 1]
     assert ring.rows(48)["number"].tolist() == []
     assert ring.rows(ring.written)["number"].tolist() == [2]
+
+
+@pytest.mark.parametrize("first", [0, 1, 168, 169, 170, 171, 340])
+def test_rows_that_go_over_the_end_of_the_ring_are_read_whole(first: int) -> None:
+    memory, stride, ring_size = Memory(), ROW.itemsize + 8, mmap.PAGESIZE
+    for number in range(first, first + 100):
+        record = struct.pack("=IIQQ", ROW.itemsize, 0, number, number << 32)
+        for at, byte in enumerate(record, start=number * stride):
+            memory.all[2 * mmap.PAGESIZE + at % ring_size] = byte
+    memory.produced((first + 100) * stride)
+    struct.pack_into("=Q", memory.all, 0, first * stride)
+    found = RowRing(memory, ROW).rows((first + 100) * stride)  # type: ignore[arg-type]
+    assert found["number"].tolist() == [*range(first, first + 100)]
+    assert (found["more"] == found["number"] << 32).all()
 
 
 def event(path: bytes, **fields: int | bytes) -> bytes:
