@@ -6,10 +6,13 @@ import enum
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from identity.errors import Place
-from identity.keys import PublicKey
 from identity.names import RESERVED_PREFIXES, matches
+
+if TYPE_CHECKING:
+    from identity.keys import PublicKey
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,19 +1,24 @@
-"""TrustRoot documents: YAML in, `Trust` out, and errors that say where and what to write instead."""
+"""TrustRoot documents: YAML in, `Trust` out, and errors that say where and what to write instead.
+
+Keys are imported with the first one: a host that trusts none does without the library that checks signatures.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from identity import located_yaml, names
 from identity.errors import IdentityError, Place
 from identity.files import read_limited
-from identity.keys import MAX_PEM_BYTES, PublicKey, parse_public
 from identity.located_yaml import Value
 from identity.times import parse_time
 from identity.trust import Grant, Revocation, Revoked, Trust, TrustRoot
+
+if TYPE_CHECKING:
+    from identity.keys import PublicKey
 
 API_VERSION = "menshen/v1"
 KIND = "TrustRoot"
@@ -98,6 +103,8 @@ def _grant(value: Value, root: str, reserved: tuple[str, ...], base: Path) -> Gr
 
 
 def _key(value: Value, fields: dict[str, Value], base: Path) -> PublicKey:
+    from identity.keys import parse_public  # noqa: PLC0415 - cryptography
+
     if "publicKey" in fields:
         if "path" in fields:
             raise fields["path"].error("a key has publicKey or path, not both", "publicKey alone")
@@ -120,6 +127,8 @@ def _key(value: Value, fields: dict[str, Value], base: Path) -> PublicKey:
 
 
 def _read_key(path: Path) -> PublicKey:
+    from identity.keys import MAX_PEM_BYTES, parse_public  # noqa: PLC0415
+
     return parse_public(read_limited(path, MAX_PEM_BYTES, "public key"), str(path))
 
 

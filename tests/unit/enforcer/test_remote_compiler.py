@@ -191,9 +191,11 @@ def test_an_apply_whose_compiler_fails_leaves_what_is_in_force(
     agent.stop()
 
 
-def test_the_agent_itself_imports_no_compiler() -> None:
-    code = "import sys, enforcer.agent.life, enforcer.agent.remote_compiler; print(*sys.modules)"
+def test_the_agent_itself_imports_no_compiler_and_no_cryptography() -> None:
+    agent = "enforcer.agent.life, enforcer.agent.credentials, enforcer.agent.remote_compiler"
+    code = f"import sys, {agent}; print(*sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     loaded = set(found.split())
     assert "policies.image" in loaded
-    assert not {"policies.compile", "policies.parse", "policies.evaluate", "policies.checks"} & loaded
+    compiler = {"policies.compile", "policies.parse", "policies.evaluate", "policies.checks"}
+    assert not {*compiler, "cryptography"} & loaded
