@@ -239,10 +239,11 @@ LABEL: Final = np.dtype(
     [
         ("identity", "<u8"),
         ("generation", "<u8"),
-        ("row", "<u4"),
+        ("row", "<u2"),
+        ("row_flags", "<u2"),
         ("watch", "<u4"),
-        ("row_flags", "<u4"),
         ("flags", "<u4"),
+        ("reserved", "<u4"),
         ("pending", "<u8"),
         ("session", "<u8"),
         ("digest", "<u8"),

@@ -16,7 +16,7 @@ from bpf_lsm.layout import LABEL, LabelFlag, kernel_device
 _FILE_KEY: Final = struct.Struct("=QQ")
 _NUMBER: Final = struct.Struct("=I")
 _IDENTITY: Final = struct.Struct("=Q")
-_LABEL: Final = struct.Struct("=QQIIIIQQQII")
+_LABEL: Final = struct.Struct("=QQHHIIIQQQII")
 _ROUNDS: Final = 16
 
 assert _LABEL.size == LABEL.itemsize
@@ -74,7 +74,7 @@ def label_of(labels: KernelMap, pid: int) -> Label | None:
         os.close(descriptor)
     if value is None:
         return None
-    identity, _, row, _, _, flags, _, session, *_ = _LABEL.unpack(value)
+    identity, _, row, _, _, flags, _, _, session, *_ = _LABEL.unpack(value)
     return Label(identity, row, LabelFlag(flags), session)
 
 

@@ -47,6 +47,50 @@ static __always_inline bool one_name(struct inode *inode)
 }
 
 /*
+ * The state of a name in a directory whose own is known: one step, without a walk and its memory. 0: it has to be
+ * walked, because the directory is not known, the name is long, or has no shortcut, or is /proc's, where "self" is not.
+ */
+static __always_inline __u32 state_below(struct request *request, struct dentry *dentry, __u64 epoch)
+{
+	struct dentry *parent = dentry->d_parent;
+	struct object *known;
+	__u64 low, high;
+
+	if (parent == dentry || !dentry->d_hash.pprev)
+		return 0;
+	known = bpf_inode_storage_get(&objects, parent->d_inode, 0, 0);
+	if (!known || known->epoch != epoch || known->dentry != (__u64)parent || known->flags & OBJECT_VOLATILE)
+		return 0;
+	request->flags = known->flags;
+	if (known->state & STATE_SINK)
+		return known->state;
+	if (!(known->state & STATE_SHORTCUT) || !read_short_name(dentry, &low, &high))
+		return 0;
+	return automaton_name(request->image, image_mask(), known->state, low, high);
+}
+
+/*
+ * The whole way, into request->state and flags. `inode` is the name's own or its directory's. Returns 0 or the builtin
+ * rule that says why there is no state. A function of its own for its stack.
+ */
+static __noinline int walk_to(struct request *request, struct dentry *dentry, struct inode *inode, bool trusted)
+{
+	struct scratch *scratch = get_scratch();
+
+	if (!scratch)
+		return RULE_SCRATCH;
+	if (!resolve(dentry, inode, scratch, request->image, request->switches, trusted)) {
+		request->flags = scratch->walk.flags;
+		return request->flags & OBJECT_NO_PATH ? RULE_NO_PATH : RULE_UNRESOLVED_PATH;
+	}
+	request->flags = scratch->walk.flags;
+	request->state = scratch->walk.state;
+	if (!scratch->walk.may_cache || request->flags & (OBJECT_VOLATILE | OBJECT_DELETED))
+		request->is_fleeting = 1;
+	return 0;
+}
+
+/*
  * The class of a name: from the inode's cache if that was taken through this very name, else resolved. Returns 0 or
  * the builtin rule that says why there is none. `inode` is the name's own, or NULL.
  */
@@ -54,9 +98,11 @@ static __always_inline int classify(struct request *request, struct dentry *dent
 				    struct inode *directory, bool trusted)
 {
 	__u64 epoch = *(volatile __u64 *)&request->switches->epoch;
-	struct scratch *scratch;
+	bool may_cache = inode && one_name(inode) && !request->switches->no_cache;
+	__u32 sequence;
+	int rule;
 
-	if (inode && !request->switches->no_cache && one_name(inode)) {
+	if (may_cache) {
 		struct object *known = bpf_inode_storage_get(&objects, inode, 0, 0);
 
 		if (known && known->epoch == epoch && known->dentry == (__u64)dentry &&
@@ -67,21 +113,17 @@ static __always_inline int classify(struct request *request, struct dentry *dent
 			return 0;
 		}
 	}
-	scratch = get_scratch();
-	if (!scratch)
-		return RULE_SCRATCH;
-	if (!resolve(dentry, inode ? inode : directory, scratch, request->image, request->switches, trusted)) {
-		request->flags = scratch->walk.flags;
-		return request->flags & OBJECT_NO_PATH ? RULE_NO_PATH : RULE_UNRESOLVED_PATH;
+	sequence = name_sequence(dentry);
+	request->state = trusted && request->switches->no_cache < 2 ? state_below(request, dentry, epoch) : 0;
+	if (!request->state) {
+		rule = walk_to(request, dentry, inode ? inode : directory, trusted);
+		if (rule)
+			return rule;
 	}
-	request->flags = scratch->walk.flags;
-	request->state = scratch->walk.state;
 	request->class = own_class(request->image, request->state);
-	if (inode && one_name(inode) && !request->is_fleeting && !request->switches->no_cache &&
-	    scratch->walk.may_cache && !*(volatile __u32 *)&request->switches->moving &&
-	    !(request->flags & (OBJECT_VOLATILE | OBJECT_DELETED)) &&
+	if (may_cache && !request->is_fleeting && !*(volatile __u32 *)&request->switches->moving &&
 	    epoch == *(volatile __u64 *)&request->switches->epoch)
-		remember(request->image, inode, dentry, request->state, request->flags, epoch);
+		remember(request->image, inode, dentry, sequence, request->state, request->flags, epoch);
 	return 0;
 }
 
@@ -160,9 +202,14 @@ static __noinline int check_name(struct request *request, struct dentry *dentry)
 }
 
 /* The same for an open file; kernel_fixes.h says what is different. */
-static __noinline int check_file(struct request *request, struct file *file)
+static __always_inline int check_opened(struct request *request, struct file *file)
 {
 	return check_object(request, file->f_path.dentry, file->f_inode, NULL, path_of_file_is_trusted());
+}
+
+static __noinline int check_file(struct request *request, struct file *file)
+{
+	return check_opened(request, file);
 }
 
 /* An abstract unix name: '@' and its bytes, which may be any. */

@@ -74,19 +74,19 @@ static long search_mount(__u32 i, struct walk_context *context)
 		return 1;
 	walk->mount = (__u64)next_mount((void *)walk->sb, mount);
 
-	bpf_core_read(&walk->ns, sizeof(walk->ns), &mount->mnt_ns);
+	walk->ns = read_word(&mount->mnt_ns);
 	if (!in_namespace(walk->ns))
 		return 0;
 	ns = (void *)walk->ns;
-	bpf_core_read(&walk->inum, sizeof(walk->inum), &ns->ns.inum);
+	walk->inum = read_half(&ns->ns.inum);
 	if (!walk->inum) /* an anonymous namespace: a tree that is not attached anywhere */
 		return 0;
-	bpf_core_read(&walk->root, sizeof(walk->root), &mount->mnt.mnt_root);
+	walk->root = read_word(&mount->mnt.mnt_root);
 	if (walk->root != walk->dentry) {
 		/* A mount of a directory inside: is that directory one of those we came through? */
 		walk->found = 0;
 		root = (void *)walk->root;
-		bpf_core_read(&walk->name, sizeof(walk->name), &root->d_name.name);
+		walk->name = read_word(&root->d_name.name);
 		bpf_loop(depth, search_name, context, 0);
 		if (!walk->found)
 			return 0;
@@ -111,14 +111,12 @@ static __always_inline long cross_mount(struct walk_context *context)
 	struct walk *walk = &context->scratch->walk;
 	struct dentry *dentry = (void *)walk->dentry;
 	struct super_block *sb;
-	unsigned long *sb_flags = (void *)&walk->name;
 	struct mount *mount;
 	__u32 depth;
 
-	bpf_core_read(&walk->sb, sizeof(walk->sb), &dentry->d_sb);
+	walk->sb = read_word(&dentry->d_sb);
 	sb = (void *)walk->sb;
-	bpf_core_read(sb_flags, sizeof(*sb_flags), &sb->s_flags);
-	if (*sb_flags & SB_KERNMOUNT) {
+	if (read_word(&sb->s_flags) & SB_KERNMOUNT) {
 		walk->flags |= OBJECT_NO_PATH;
 		return 1;
 	}
@@ -144,12 +142,12 @@ static __always_inline long cross_mount(struct walk_context *context)
 		walk->depth = depth;
 		walk->root_depth = NO_ROOT;
 	}
-	bpf_core_read(&walk->parent, sizeof(walk->parent), &mount->mnt_parent);
+	walk->parent = read_word(&mount->mnt_parent);
 	if (walk->parent == (__u64)mount) {
 		walk->done = 1;
 		return 1;
 	}
-	bpf_core_read(&walk->dentry, sizeof(walk->dentry), &mount->mnt_mountpoint);
+	walk->dentry = read_word(&mount->mnt_mountpoint);
 	return 0;
 }
 
@@ -160,14 +158,14 @@ static long climb_mounts(__u32 i, struct walk_context *context)
 	struct dentry *dentry = (void *)walk->dentry;
 	__u32 depth = walk->depth;
 
-	bpf_core_read(&walk->parent, sizeof(walk->parent), &dentry->d_parent);
+	walk->parent = read_word(&dentry->d_parent);
 	if (walk->parent == walk->dentry)
 		return cross_mount(context);
 	if (depth >= MAX_DEPTH) {
 		walk->flags |= OBJECT_UNRESOLVED;
 		return 1;
 	}
-	bpf_core_read(&scratch->names[depth], sizeof(__u64), &dentry->d_name.name);
+	scratch->names[depth] = read_word(&dentry->d_name.name);
 	if (depth < MAX_SHORT)
 		short_name_at(scratch, depth)->low = 0;
 	walk->depth = depth + 1;
@@ -179,12 +177,12 @@ static __always_inline bool is_own_proc_directory(struct inode *inode)
 {
 	const struct proc_inode *proc;
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct pid *pid = NULL;
+	struct pid *pid;
 
 	if (!inode)
 		return false;
 	proc = (void *)inode - bpf_core_field_offset(struct proc_inode, vfs_inode);
-	bpf_core_read(&pid, sizeof(pid), &proc->pid);
+	pid = (void *)read_word(&proc->pid);
 	return pid && (pid == task->thread_pid || pid == task->signal->pids[1 /* PIDTYPE_TGID */]);
 }
 
@@ -213,25 +211,33 @@ static __always_inline bool use_known_state(struct climb *climb, struct inode *i
 
 #define SELF 0x666c6573 /* "self", little endian */
 
-/* A short name is copied, without a helper; of a long one the address is kept. */
-static __always_inline void note_name(struct scratch *scratch, __u32 depth, struct dentry *dentry)
+/* Without a helper; false if the name is not short. */
+static __always_inline bool read_short_name(struct dentry *dentry, __u64 *low, __u64 *high)
 {
+	const __u64 *words = short_name(dentry);
 	__u32 length = dentry->d_name.len;
 
+	if (length - 1 < 8) {
+		*low = words[0] & ~0ull >> (64 - 8 * length);
+		*high = 0;
+		return true;
+	}
+	if (length - 9 < 8) {
+		*low = words[0];
+		*high = words[1] & ~0ull >> (128 - 8 * length);
+		return true;
+	}
+	return false;
+}
+
+/* A short name is copied; of a long one the address is kept. */
+static __always_inline void note_name(struct scratch *scratch, __u32 depth, struct dentry *dentry)
+{
 	if (depth < MAX_SHORT) {
 		struct short_name *name = short_name_at(scratch, depth);
-		const __u64 *words = short_name(dentry);
 
-		if (length - 1 < 8) {
-			name->low = words[0] & ~0ull >> (64 - 8 * length);
-			name->high = 0;
+		if (read_short_name(dentry, &name->low, &name->high))
 			return;
-		}
-		if (length - 9 < 8) {
-			name->low = words[0];
-			name->high = words[1] & ~0ull >> (128 - 8 * length);
-			return;
-		}
 		name->low = 0;
 	}
 	scratch->names[depth] = (__u64)dentry->d_name.name;

@@ -179,36 +179,17 @@ int BPF_PROG(bprm_check, struct linux_binprm *bprm)
 	return 0;
 }
 
-SEC("lsm/bprm_committed_creds")
-int BPF_PROG(bprm_committed_creds, struct linux_binprm *bprm)
+/* `before` is who the task was. */
+static __noinline int tell_exec(struct scratch *scratch, struct linux_binprm *bprm, const struct image_header *image,
+				struct label *label, __u64 before)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct label *label = label_of(task);
 	struct control *switches = get_control();
-	const struct image_header *image;
-	struct scratch *scratch;
-	struct event *event;
-	__u64 before;
+	struct event *event = &scratch->event;
 	__u32 size;
 
-	if (!label || !switches)
+	if (!switches)
 		return 0;
-	before = label->identity;
-	if (!(label->flags & LABEL_SELF))
-		label->identity = label->pending;
-	label->pending = 0;
-	label->generation = 0;
-	label->flags &= ~(LABEL_ADOPTED | LABEL_KERNEL | LABEL_SELF | LABEL_EXECING);
-	label->digest = short_digest(bprm->file->f_inode);
-	notice_login(label, task);
-
-	image = image_of(active_slot(switches));
-	scratch = get_scratch();
-	if (!image || !scratch) {
-		count(COUNT_EVENTS_LOST);
-		return 0;
-	}
-	event = &scratch->event;
 	__builtin_memset(event, 0, sizeof(*event));
 	event->time = bpf_ktime_get_boot_ns();
 	event->generation = image->generation;
@@ -234,6 +215,48 @@ int BPF_PROG(bprm_committed_creds, struct linux_binprm *bprm)
 	if (size > EVENT_PATH_MAX)
 		size = EVENT_PATH_MAX;
 	if (bpf_ringbuf_output(&events, event, sizeof(*event) + size, 0))
+		count(COUNT_EVENTS_LOST);
+	return 0;
+}
+
+SEC("lsm/bprm_committed_creds")
+int BPF_PROG(bprm_committed_creds, struct linux_binprm *bprm)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct label *label = label_of(task);
+	struct control *switches = get_control();
+	const struct image_header *image;
+	struct scratch *scratch;
+	struct spare *spare;
+	__u64 before;
+	__u32 cpu = bpf_get_smp_processor_id() % SPARES;
+
+	if (!label || !switches)
+		return 0;
+	before = label->identity;
+	if (!(label->flags & LABEL_SELF))
+		label->identity = label->pending;
+	label->pending = 0;
+	label->generation = 0;
+	label->flags &= ~(LABEL_ADOPTED | LABEL_KERNEL | LABEL_SELF | LABEL_EXECING);
+	label->digest = short_digest(bprm->file->f_inode);
+	notice_login(label, task);
+
+	image = image_of(active_slot(switches));
+	if (!image) {
+		count(COUNT_EVENTS_LOST);
+		return 0;
+	}
+	spare = bpf_map_lookup_elem(&spares, &cpu);
+	if (spare && !__sync_val_compare_and_swap(&spare->taken, 0, 1)) {
+		tell_exec(&spare->scratch, bprm, image, label, before);
+		__sync_lock_test_and_set(&spare->taken, 0);
+		return 0;
+	}
+	scratch = get_scratch();
+	if (scratch)
+		tell_exec(scratch, bprm, image, label, before);
+	else
 		count(COUNT_EVENTS_LOST);
 	return 0;
 }
@@ -279,15 +302,12 @@ static __always_inline bool is_own_program(struct inode *inode)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct mm_struct *mm = task->mm;
-	struct inode *own_inode = NULL;
-	struct file *program = NULL;
+	struct file *program;
 
 	if (!mm)
 		return false;
-	bpf_core_read(&program, sizeof(program), &mm->exe_file);
-	if (program)
-		bpf_core_read(&own_inode, sizeof(own_inode), &program->f_inode);
-	return own_inode == inode;
+	program = (void *)read_word(&mm->exe_file);
+	return program && read_word(&program->f_inode) == (__u64)inode;
 }
 
 /* A file becomes code: mappable by policy, and vouched for. 1: denied. */
@@ -350,7 +370,7 @@ int BPF_PROG(file_mprotect, struct vm_area_struct *vma, unsigned long reqprot, u
 	if (!(prot & (PROT_EXEC | PROT_WRITE)))
 		return 0;
 	/* It may be NULL whatever the verifier believes; see has_file(). */
-	bpf_core_read(&file, sizeof(file), &vma->vm_file);
+	file = (void *)read_word(&vma->vm_file);
 	if (!(prot & PROT_EXEC)) {
 		/* As in mmap_check: what was mapped for reading by an append-only descriptor. */
 		if (!file || !(vma->vm_flags & VM_SHARED))

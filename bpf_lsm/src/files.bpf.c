@@ -94,7 +94,7 @@ int BPF_PROG(file_open, struct file *file)
 		return 0;
 	request.attempt.detail = flags;
 	request.is_fleeting = mode & FMODE_CREATED;
-	return answer(check_file(&request, file), -EACCES);
+	return answer(check_opened(&request, file), -EACCES);
 }
 
 /* Sent over a socket, or taken by pidfd_getfd: what the receiver may not hold does not arrive. */

@@ -51,11 +51,20 @@ struct qstr {
 	const unsigned char *name;
 } KERNEL_TYPE;
 
+typedef struct seqcount {
+	unsigned int sequence;
+} KERNEL_TYPE seqcount_t;
+
+typedef struct seqcount_spinlock {
+	seqcount_t seqcount;
+} KERNEL_TYPE seqcount_spinlock_t;
+
 struct super_block;
 struct inode;
 
 struct dentry {
 	unsigned int d_flags;
+	seqcount_spinlock_t d_seq; /* odd, and moves on, while the name or the parent changes */
 	struct hlist_bl_node d_hash;
 	struct dentry *d_parent;
 	struct qstr d_name;
@@ -216,6 +225,20 @@ struct css_set {
 	struct cgroup *dfl_cgrp;
 } KERNEL_TYPE;
 
+/* What task storage is made of: a task's entries that were found last, one for each map by its index. */
+struct bpf_local_storage_map {
+	__u16 cache_idx;
+} KERNEL_TYPE;
+
+struct bpf_local_storage_data {
+	void *smap;
+	__u8 data[];
+} KERNEL_TYPE;
+
+struct bpf_local_storage {
+	struct bpf_local_storage_data *cache[16];
+} KERNEL_TYPE;
+
 struct task_struct {
 	struct thread_info thread_info;
 	unsigned int flags;
@@ -240,6 +263,7 @@ struct task_struct {
 	__u64 start_boottime;
 	struct css_set *cgroups;
 	char comm[16];
+	struct bpf_local_storage *bpf_storage;
 } KERNEL_TYPE;
 
 struct proc_inode {

@@ -5,6 +5,56 @@
 
 #include "kernel.h"
 
+/* 6.2 introduced bpf_rdonly_cast(), by which memory is read without a helper; a fault reads 0 there too. */
+extern void *bpf_rdonly_cast(const void *object, __u32 type) __ksym __weak;
+
+/* Begins with a number of eight bytes on every kernel. */
+struct task_cputime {
+	__u64 stime;
+} KERNEL_TYPE;
+
+static __always_inline bool can_read_directly(void)
+{
+	return bpf_rdonly_cast;
+}
+
+/* In assembly: clang would share the load with that from a map, and the verifier takes one kind of pointer for each. */
+static __always_inline __u64 word_at(const void *address)
+{
+	__u64 word;
+
+	asm volatile("%0 = *(u64 *)(%1 + 0)"
+		     : "=r"(word)
+		     : "r"(bpf_rdonly_cast(address, bpf_core_type_id_kernel(struct task_cputime))));
+	return word;
+}
+
+/* Eight bytes of kernel memory, as bpf_probe_read_kernel() would read them: one load instead of 81 instructions (6.12). */
+static __always_inline __u64 read_word(const void *address)
+{
+	__u64 word = 0;
+
+	if (can_read_directly())
+		return word_at(address);
+	bpf_probe_read_kernel(&word, sizeof(word), address);
+	return word;
+}
+
+static __always_inline __u32 read_half(const void *address)
+{
+	__u32 half = 0;
+	__u64 word;
+
+	if (!can_read_directly()) {
+		bpf_probe_read_kernel(&half, sizeof(half), address);
+		return half;
+	}
+	asm volatile("%0 = *(u32 *)(%1 + 0)"
+		     : "=r"(word)
+		     : "r"(bpf_rdonly_cast(address, bpf_core_type_id_kernel(struct task_cputime))));
+	return word;
+}
+
 /* 6.18 (mount.h: "mnt_next_for_sb") replaced the list sb->s_mounts, oldest first, by a chain, newest first. */
 struct mount___chain {
 	struct mount *mnt_next_for_sb;
@@ -21,16 +71,11 @@ static __always_inline bool mounts_are_chained(void)
 
 static __always_inline struct mount *first_mount(struct super_block *sb)
 {
-	if (mounts_are_chained()) {
-		struct mount *first = NULL;
+	if (mounts_are_chained())
+		return (void *)read_word(&((struct super_block___chain *)sb)->s_mounts);
 
-		bpf_core_read(&first, sizeof(first), &((struct super_block___chain *)sb)->s_mounts);
-		return first;
-	}
+	struct list_head *next = (void *)read_word(&sb->s_mounts.next);
 
-	struct list_head *next = NULL;
-
-	bpf_core_read(&next, sizeof(next), &sb->s_mounts.next);
 	if (!next || next == __builtin_preserve_access_index(&sb->s_mounts))
 		return NULL;
 	return (void *)next - bpf_core_field_offset(struct mount, mnt_instance);
@@ -38,16 +83,11 @@ static __always_inline struct mount *first_mount(struct super_block *sb)
 
 static __always_inline struct mount *next_mount(struct super_block *sb, struct mount *mount)
 {
-	if (mounts_are_chained()) {
-		struct mount *next = NULL;
+	if (mounts_are_chained())
+		return (void *)read_word(&((struct mount___chain *)mount)->mnt_next_for_sb);
 
-		bpf_core_read(&next, sizeof(next), &((struct mount___chain *)mount)->mnt_next_for_sb);
-		return next;
-	}
+	struct list_head *next = (void *)read_word(&mount->mnt_instance.next);
 
-	struct list_head *next = NULL;
-
-	bpf_core_read(&next, sizeof(next), &mount->mnt_instance.next);
 	if (!next || next == __builtin_preserve_access_index(&sb->s_mounts))
 		return NULL;
 	return (void *)next - bpf_core_field_offset(struct mount, mnt_instance);

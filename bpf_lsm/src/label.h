@@ -20,13 +20,16 @@ enum label_flag {
 	LABEL_SHARED_FILES = 1 << 10, /* the exec in progress began with a table of descriptors that others share */
 };
 
+#define ROW_KERNEL (1 << 15) /* in label.row_flags: of LABEL_KERNEL */
+
 struct label {
 	__u64 identity; /* 0: unidentified */
 	__u64 generation; /* of the image that row, watch and row_flags were taken from */
-	__u32 row;
+	__u16 row; /* these three are read as one word: subject.h */
+	__u16 row_flags; /* enum row_flag, or ROW_KERNEL */
 	__u32 watch;
-	__u32 row_flags;
 	__u32 flags; /* enum label_flag */
+	__u32 reserved;
 	__u64 pending; /* identity that the exec in progress will give */
 	__u64 session; /* session.h */
 	__u64 digest; /* first eight bytes of the program's sha256, big endian; 0: not known */

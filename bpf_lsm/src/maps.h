@@ -177,6 +177,22 @@ struct {
 	__type(value, struct scratch);
 } scratches SEC(".maps");
 
+/* For exec's event: most programs never need scratch memory of their own. In use: that of the task is taken. */
+#define SPARES 16
+
+struct spare {
+	__u32 taken;
+	__u32 reserved;
+	struct scratch scratch;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, SPARES);
+	__type(key, __u32);
+	__type(value, struct spare);
+} spares SEC(".maps");
+
 /* The class of an inode, as last resolved. A cache: dropped with the inode, valid for one epoch and one name. */
 struct object {
 	__u64 epoch;
@@ -185,7 +201,7 @@ struct object {
 	__u64 name_hash; /* dentry->d_name.hash */
 	__u32 state; /* automaton state after the name; the sink bit stays on */
 	__u32 class;
-	__u32 flags; /* OBJECT_FOREIGN */
+	__u32 flags; /* OBJECT_FOREIGN; of the root of a /proc OBJECT_VOLATILE too */
 	__u32 reserved;
 };
 

@@ -32,20 +32,6 @@ struct {
 	__type(value, struct owner);
 } owners SEC(".maps");
 
-struct v4_address {
-	unsigned short family;
-	__be16 port;
-	__u8 address[4];
-};
-
-struct v6_address {
-	unsigned short family;
-	__be16 port;
-	__u32 flow;
-	__u8 address[16];
-	__u32 scope;
-};
-
 static __always_inline __u8 policy_protocol(__u32 protocol)
 {
 	switch (protocol) {
@@ -104,27 +90,25 @@ static __always_inline void resolve_unspecified(struct endpoint *endpoint)
  */
 static __always_inline bool read_endpoint(struct endpoint *endpoint, const void *address, int size, __u32 otherwise)
 {
-	unsigned short family = AF_UNSPEC;
+	__u64 words[2], first; /* family (2), port (2), and the v4 address or a label of the flow (4); the v6 address */
+	__u32 family, v4;
 
-	if (size < (int)sizeof(family))
+	if (size < (int)sizeof(unsigned short))
 		return false;
-	bpf_probe_read_kernel(&family, sizeof(family), address);
+	first = read_word(address);
+	family = first & 0xffff;
 	if (family == AF_UNSPEC)
 		family = otherwise;
+	endpoint->port = bpf_ntohs(first >> 16 & 0xffff);
 	if (family == AF_INET && size >= 8) {
-		struct v4_address v4 = {};
-
-		bpf_probe_read_kernel(&v4, sizeof(v4), address);
-		endpoint->port = bpf_ntohs(v4.port);
-		set_v4(endpoint, v4.address);
+		v4 = first >> 32;
+		set_v4(endpoint, (void *)&v4);
 		return true;
 	}
 	if (family == AF_INET6 && size >= 24) {
-		struct v6_address v6 = {};
-
-		bpf_probe_read_kernel(&v6, 24, address);
-		endpoint->port = bpf_ntohs(v6.port);
-		set_v6(endpoint, v6.address);
+		words[0] = read_word(address + 8);
+		words[1] = read_word(address + 16);
+		set_v6(endpoint, (void *)words);
 		return true;
 	}
 	return false;
@@ -227,9 +211,7 @@ int BPF_PROG(socket_sendmsg, struct socket *sock, struct msghdr *message, int si
 
 static __always_inline __u64 own_identity(void)
 {
-	struct label *label = label_of(bpf_get_current_task_btf());
-
-	return label ? label->identity : 0;
+	return identity_of(bpf_get_current_task_btf());
 }
 
 /* Without memory for it nobody is its kin: then the rules decide. */

@@ -32,11 +32,11 @@ static __always_inline bool is_layer(struct file *file)
 {
 	struct vfsmount *vfsmount = file->f_path.mnt;
 	struct mount *mount = (void *)vfsmount - bpf_core_field_offset(struct mount, mnt);
-	__u64 ns = 0;
+	__u64 ns;
 
 	if (!kernel_stands_in())
 		return false;
-	bpf_core_read(&ns, sizeof(ns), &mount->mnt_ns);
+	ns = read_word(&mount->mnt_ns);
 	return ns && !in_namespace(ns);
 }
 

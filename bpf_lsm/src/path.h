@@ -26,8 +26,15 @@ static __always_inline __u32 own_class(const struct image_header *image, __u32 s
 	return state_class(image, state);
 }
 
+/* Moves on while the dentry is renamed: what was read of it is of one name only if this is even and stayed the same. */
+static __always_inline __u32 name_sequence(struct dentry *dentry)
+{
+	return *(volatile __u32 *)&dentry->d_seq.seqcount.sequence;
+}
+
+/* `sequence` is the dentry's from before the walk: a file's rename does not raise the epoch. */
 static __always_inline void remember(const struct image_header *image, struct inode *inode, struct dentry *dentry,
-				     __u32 state, __u32 flags, __u64 epoch)
+				     __u32 sequence, __u32 state, __u32 flags, __u64 epoch)
 {
 	struct object *object = bpf_inode_storage_get(&objects, inode, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 
@@ -40,8 +47,10 @@ static __always_inline void remember(const struct image_header *image, struct in
 	object->name_hash = dentry->d_name.hash;
 	object->state = state;
 	object->class = own_class(image, state);
-	object->flags = flags & OBJECT_FOREIGN;
+	object->flags = flags & (OBJECT_FOREIGN | OBJECT_VOLATILE);
 	barrier();
+	if (sequence & 1 || name_sequence(dentry) != sequence)
+		return;
 	object->epoch = epoch;
 }
 
@@ -81,10 +90,10 @@ static __always_inline bool resolve(struct dentry *dentry, struct inode *inode, 
 	if (trusted && walk->use_cache && walk->depth && !(walk->flags & OBJECT_VOLATILE)) {
 		struct dentry *parent = dentry->d_parent;
 
-		remember(image, parent->d_inode, parent, walk->parent_state, walk->flags, epoch);
+		remember(image, parent->d_inode, parent, name_sequence(parent), walk->parent_state, walk->flags, epoch);
 	}
 	if (top && walk->at_root && walk->root_depth != NO_ROOT)
-		remember(image, top->d_inode, top, walk->root_state, walk->flags, epoch);
+		remember(image, top->d_inode, top, name_sequence(top), walk->root_state, walk->flags, epoch);
 	return true;
 }
 

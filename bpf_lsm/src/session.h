@@ -14,6 +14,7 @@
 #ifndef MENSHEN_SESSION_H
 #define MENSHEN_SESSION_H
 
+#include "kernel_fixes.h"
 #include "label.h"
 
 #define NO_LOGIN 0xffffffff
@@ -32,11 +33,9 @@ static __always_inline __u64 new_session(void)
 
 static __always_inline __u32 login_uid_of(struct task_struct *task)
 {
-	kuid_t uid = { NO_LOGIN };
-
-	if (bpf_core_field_exists(task->loginuid))
-		bpf_core_read(&uid, sizeof(uid), &task->loginuid);
-	return uid.val;
+	if (!bpf_core_field_exists(task->loginuid))
+		return NO_LOGIN;
+	return read_half(&task->loginuid);
 }
 
 struct ancestry {
@@ -96,16 +95,15 @@ static __always_inline bool notice_login(struct label *label, struct task_struct
 /* The next child of this task is the first process of a new pid namespace. */
 static __always_inline bool makes_pid_namespace(struct task_struct *parent, __u64 clone_flags)
 {
-	struct pid_namespace *ns = NULL;
-	struct task_struct *reaper = NULL;
+	struct nsproxy *namespaces = (void *)read_word(&parent->nsproxy);
+	struct pid_namespace *ns;
 
 	if (clone_flags & CLONE_NEWPID)
 		return true;
-	ns = BPF_CORE_READ(parent, nsproxy, pid_ns_for_children);
-	if (!ns)
+	if (!namespaces)
 		return false;
-	bpf_core_read(&reaper, sizeof(reaper), &ns->child_reaper);
-	return !reaper; /* unshare(CLONE_NEWPID) came before */
+	ns = (void *)read_word(&namespaces->pid_ns_for_children);
+	return ns && !read_word(&ns->child_reaper); /* unshare(CLONE_NEWPID) came before */
 }
 
 static __always_inline void inherit_session(struct label *child, const struct label *parent,

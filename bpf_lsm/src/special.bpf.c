@@ -113,19 +113,12 @@ int BPF_PROG(capable, const struct cred *cred, struct user_namespace *ns, int ca
 	return 0;
 }
 
-static __always_inline __u64 identity_of(struct task_struct *task)
-{
-	struct label *label = label_of(task);
-
-	return label ? label->identity : 0;
-}
-
 /* Toward a process of the same subject? Not for the unidentified: they are nobody's kin. */
 static __always_inline bool same_subject(struct task_struct *task)
 {
-	struct label *own_label = label_of(bpf_get_current_task_btf()), *other = label_of(task);
+	__u64 identity = identity_of(bpf_get_current_task_btf());
 
-	return own_label && other && own_label->identity && own_label->identity == other->identity;
+	return identity && identity == identity_of(task);
 }
 
 SEC("lsm/ptrace_access_check")

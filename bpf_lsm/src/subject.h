@@ -4,6 +4,7 @@
 #define MENSHEN_SUBJECT_H
 
 #include "automaton.h"
+#include "kernel_fixes.h"
 
 /* The subject of one hook call: a copy, so that everything in the call is judged as one subject. */
 struct subject {
@@ -69,12 +70,13 @@ static __noinline int refresh(struct label *label, const struct image_header *im
 	const struct image_row *entry = image_row(image, row);
 
 	label->row = row;
-	label->row_flags = entry->flags;
+	label->row_flags = label->flags & LABEL_KERNEL ? ROW_KERNEL : entry->flags;
 	/* For a confined subject every answer matters: an exec or a mapping also asks who vouches for the file. */
 	label->watch = entry->flags & ROW_CONFINED ? ~0u : entry->watch | image->sequence_rights;
 	/* The agent looks for other names of what is protected, wherever that is: it may list, not read. */
 	if (label->flags & LABEL_AGENT)
 		label->watch &= ~BIT(RIGHT_LIST);
+	barrier();
 	label->generation = image->generation;
 	return 0;
 }
@@ -84,8 +86,41 @@ static __always_inline struct label *label_of(struct task_struct *task)
 	return bpf_task_storage_get(&labels, task, 0, 0);
 }
 
-/* Returns false if nothing is to be judged: the kernel's own threads. */
-static __always_inline bool current_subject(const struct image_header *image, struct subject *subject)
+/*
+ * Where a task's label is, for word_at(); 0: ask label_of(). It is what label_of() finds first, without the call: the
+ * same entry, checked to be of the same map, and not a copy that could be out of date.
+ */
+static __always_inline __u64 place_of_label(struct task_struct *task)
+{
+	struct bpf_local_storage_map *map = (void *)&labels;
+	struct bpf_local_storage_data *data;
+	struct bpf_local_storage *storage;
+
+	if (!can_read_directly())
+		return 0;
+	storage = bpf_rdonly_cast((void *)task->bpf_storage + map->cache_idx * sizeof(data),
+				  bpf_core_type_id_kernel(struct bpf_local_storage));
+	data = storage->cache[0];
+	if (data->smap != map)
+		return 0;
+	return (__u64)data + bpf_core_field_offset(struct bpf_local_storage_data, data);
+}
+
+#define LABEL_WORD(place, field) word_at((void *)(place) + __builtin_offsetof(struct label, field))
+
+static __always_inline __u64 identity_of(struct task_struct *task)
+{
+	__u64 place = place_of_label(task);
+	struct label *label;
+
+	if (place)
+		return LABEL_WORD(place, identity);
+	label = label_of(task);
+	return label ? label->identity : 0;
+}
+
+/* The current task, when its label cannot be read in place or is not of this image yet. */
+static __noinline int find_subject(const struct image_header *image, struct subject *subject)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct label *label = label_of(task);
@@ -103,14 +138,26 @@ static __always_inline bool current_subject(const struct image_header *image, st
 		subject->watch = row->flags & ROW_CONFINED ? ~0u : row->watch;
 		return true;
 	}
-	if (label->flags & LABEL_KERNEL)
-		return false;
 	if (label->generation != image->generation)
 		refresh(label, image);
 	subject->row = label->row;
 	subject->row_flags = label->row_flags;
 	subject->watch = label->watch;
-	return true;
+	return !(subject->row_flags & ROW_KERNEL);
+}
+
+/* Returns false if nothing is to be judged: the kernel's own threads. */
+static __always_inline bool current_subject(const struct image_header *image, struct subject *subject)
+{
+	__u64 place = place_of_label(bpf_get_current_task_btf()), word;
+
+	if (!place || LABEL_WORD(place, generation) != image->generation)
+		return find_subject(image, subject);
+	word = LABEL_WORD(place, row);
+	subject->row = word & 0xffff;
+	subject->row_flags = word >> 16 & 0xffff;
+	subject->watch = word >> 32;
+	return !(subject->row_flags & ROW_KERNEL);
 }
 
 #endif

@@ -191,7 +191,7 @@ def _ours(lane: Lane, images: dict[str, bytes], figures: dict[str, float]) -> Me
 def _ours_in(lane: Lane, guest: Guest, state: str, image: str, operations: Iterable[Operation]) -> None:
     how = {"gate": f"/bench/{image}.image", "no_cache": STATES[state]}
     said = lane.measure(guest, f"{state}-{image}", how, operations, denied=True)
-    _believe(said, SUBJECT, walks=state != WARM)
+    _believe(said, SUBJECT, walks=state == COLD)
 
 
 def _swap(guest: Guest, figures: dict[str, float]) -> None:
