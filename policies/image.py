@@ -37,6 +37,8 @@ ROW_UNIDENTIFIED: Final = 1
 ROW_FIRST: Final = 2
 
 MAX_CELLS: Final = 0xFFFF
+MAX_ROWS: Final = 0x10000
+"""A process's label keeps its row in two bytes."""
 
 
 class Right(enum.IntEnum):

@@ -14,7 +14,7 @@ from policies.compile import DEFAULT_CAPACITY
 from policies.compile.assemble import CAPABILITIES
 from policies.compile.dfa import MAX_STATES
 from policies.compile.plan import MAX_RULES
-from policies.image import MAX_CELLS
+from policies.image import MAX_CELLS, MAX_ROWS
 from policies.parse import LIBRARY
 from policies.shape import Schema
 from policies.special import TABLE
@@ -155,6 +155,7 @@ def _limits() -> Iterator[str]:
     alternatives = f"{pattern.MAX_EXPANSIONS} alternatives, nested {pattern.MAX_NESTING} deep"
     yield f"| braces in a pattern | {alternatives} |"
     yield f"| rules | {MAX_RULES} |"
+    yield f"| subjects | {MAX_ROWS} |"
     yield f"| different answers (cells) | {MAX_CELLS} |"
     yield f"| states of the automaton | {MAX_STATES}, less with a small image |"
     yield f"| an image | {DEFAULT_CAPACITY >> 20} MiB, unless the agent is told otherwise |"

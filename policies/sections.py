@@ -16,6 +16,7 @@ from policies.image import (
     IDENTITY,
     MAGIC,
     MAX_COUNT,
+    MAX_ROWS,
     MAX_SEQUENCES,
     MAX_SLOTS,
     MAX_STEPS,
@@ -121,6 +122,8 @@ def _check_numbers(found: Sections) -> None:
     n_cells, n_rows = len(found.cells), len(found.rows)
     if n_rows < ROW_FIRST or not int(found.header["n_classes"]):
         raise _damaged("it has no subjects or no classes")
+    if n_rows > MAX_ROWS:
+        raise _damaged(f"it has more than {MAX_ROWS} subjects")
     if _largest(found.grid) >= n_cells or _largest(found.cells["foreign"]) >= n_cells:
         raise _damaged("a cell is named that is not there")
     if _largest(found.identities["row"]) >= n_rows:

@@ -25,7 +25,7 @@ enum label_flag {
 struct label {
 	__u64 identity; /* 0: unidentified */
 	__u64 generation; /* of the image that row, watch and row_flags were taken from */
-	__u16 row; /* these three are read as one word: subject.h */
+	__u16 row; /* below MAX_ROWS of policies/image.py; these three are read as one word: subject.h */
 	__u16 row_flags; /* enum row_flag, or ROW_KERNEL */
 	__u32 watch;
 	__u32 flags; /* enum label_flag */

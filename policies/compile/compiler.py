@@ -20,7 +20,7 @@ from policies.compile.plan import Glob, Guard, Plan, Unit
 from policies.compile.shortcuts import shortcuts
 from policies.compile.subtree import subtrees
 from policies.errors import NOWHERE, Place, PolicyError, PolicyErrors
-from policies.image import ENTRY, HEADER, MAX_CELLS, SEQUENCES
+from policies.image import ENTRY, HEADER, MAX_CELLS, MAX_ROWS, SEQUENCES
 from policies.meta import Meta, RuleEntry, encode
 from policies.model import Documents, Policy, Protection
 from policies.parse import base_rules, clashes
@@ -156,6 +156,8 @@ class _Compilation:
     def _check_tables(self, n_states: int) -> None:
         """Refuse what cannot fit before it is built."""
         n_rows, n_classes, n_cells = len(self.plan.rows), len(self.classes.columns), len(self.classes.cells)
+        if n_rows > MAX_ROWS:
+            raise self._too_many(f"{n_rows} subjects, at most {MAX_ROWS}")
         if n_cells > MAX_CELLS:
             raise self._too_many(f"{n_cells} different answers (cells), at most {MAX_CELLS}")
         least = n_rows * n_classes * 2 + n_states * MIN_STATE

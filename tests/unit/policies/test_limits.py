@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from policies import PolicyErrors, compile_documents, parse_text
+from policies import Evaluator, PolicyErrors, compile_documents, parse_text
 from policies.compile import plan
 from policies.compile.cells import Cells
 from policies.compile.plan import MAX_RULES
@@ -86,6 +86,15 @@ def test_too_many_subjects_are_refused() -> None:
     error = refused(protection('["/a/**"]', "[read]", only=f"[{only}]"), capacity=1 << 16)
     assert "too many rules or subjects for the tables" in error.message
     assert "bytes" in error.message
+
+
+def test_more_subjects_than_a_label_can_name_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = compile_documents(parse_text(many(20, 10))).image
+    monkeypatch.setattr("policies.compile.compiler.MAX_ROWS", 10)
+    assert "12 subjects, at most 10" in refused(many(20, 10)).message
+    monkeypatch.setattr("policies.sections.MAX_ROWS", 10)
+    with pytest.raises(PolicyError, match="more than 10 subjects"):
+        Evaluator(image)
 
 
 def test_too_many_answers_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
