@@ -25,7 +25,7 @@ from detect.sequences.lineage import Lineage
 from detect.sequences.order import Order, Ordered, Part
 from detect.sequences.partial import Partial, State
 from detect.sequences.runs import Link, Run, advance
-from detect.sequences.tagsets import TagSets
+from detect.sequences.tagsets import Concerned, TagSets
 from detect.sequences.waiting import Waiting
 from policies.collector import paused
 from policies.sequence import Key
@@ -146,45 +146,67 @@ class SequenceEngine:
         keys = self._own_keys(ordered, events)
         sessions, trees, files = (keys[key.value] for key in Key)
         parents = events.column("parent") if any(trees) else trees
-        sets, around, states = self._tags.sets, self._waiting.around, self._partial.states
-        note, begin_run = self._partial.note, self._partial.begin
-        waited = self._waiting.of["session"].get
-        for at, (now, what) in enumerate(zip(events.time, ordered.what.tolist(), strict=True)):
+        sets, waiting, partial = self._tags.sets, self._waiting, self._partial
+        waited, around = waiting.of["session"].get, waiting.around
+        for at, what in enumerate(ordered.what.tolist()):
             events.at = at
-            if what >= 0:
-                concerned = sets[what]
-                live = waited(sessions[at], 0) & concerned.sessions
-                if concerned.trees or concerned.files:
-                    live |= around(trees[at], parents[at], files[at], concerned.trees, concerned.files)
-                # Most events end here: nobody waits for them.
-                if live or concerned.always:
-                    for interest in concerned.others:
-                        if live & interest.waits:
-                            self._follow(interest, events, now, found)
-                        elif interest.begins:
-                            state = states[interest.sequence]
-                            key = keys[state.joined][at]
-                            if not key or state.automaton.steps[0].count > 1:
-                                self._follow(interest, events, now, found)
-                            else:
-                                begin_run(state, key, events, now)
-                for begin in concerned.begins:
-                    key = keys[begin.joined][at]
-                    if not key:
-                        self.counters.without_key += 1
-                    elif not begin.watch.where or begin.watch.holds(events, ()):
-                        note(begin, key, events.first + at)
-                        noted.append(at)
-            elif what == _GAP:
-                self._gaps.of_all(now)
-                self.counters.gaps += 1
-            else:
-                self._deny(events, now, found)
-        self._partial.shelve(events, list(dict.fromkeys(noted)))
+            if what < 0:
+                self._special(what, events, found)
+                continue
+            concerned = sets[what]
+            live = waited(sessions[at], 0) & concerned.sessions
+            wanted = concerned.around & waiting.any
+            if wanted:
+                live |= around(
+                    trees[at], parents[at], files[at], wanted & concerned.trees, wanted & concerned.files
+                )
+            # Most events end here: nobody waits for them.
+            if live or concerned.always:
+                self._judge(concerned, live, events, keys, found)
+            for begin in concerned.begins:
+                key = keys[begin.joined][at]
+                if not key:
+                    self.counters.without_key += 1
+                elif not begin.watch.where or begin.watch.holds(events, ()):
+                    if begin.capture:
+                        partial.capture(begin, key, events)
+                    else:
+                        partial.note(begin, key, events.serial)
+                    noted.append(at)
         self._serial += len(ordered.time)
-        events.fill()
+        partial.shelve(events.copied(noted))
         self.counters.alerts += len(found)
         return [finding.alert() for finding in found]
+
+    def _special(self, what: int, events: Events, found: list[Finding]) -> None:
+        """Something else than a tagged event."""
+        now = events.time[events.at]
+        if what == _DENIED:
+            self._deny(events, now, found)
+        else:
+            self._gaps.of_all(now)
+            self.counters.gaps += 1
+
+    def _judge(
+        self,
+        concerned: Concerned,
+        live: int,
+        events: Events,
+        keys: dict[str, list[int]],
+        found: list[Finding],
+    ) -> None:
+        """An event that somebody waits for, or that begins what is not noted; `live` are their bits."""
+        now = events.time[events.at]
+        for interest in concerned.others:
+            if live & interest.waits:
+                self._follow(interest, events, now, found)
+            elif interest.begins:
+                state = self._partial.states[interest.sequence]
+                key = keys[state.joined][events.at]
+                if not key or state.automaton.steps[0].count > 1:
+                    self._follow(interest, events, now, found)
+                else:
+                    self._partial.begin(state, key, events, now)
 
     def _own_keys(self, ordered: Ordered, events: Events) -> dict[str, list[int]]:
         """By kind of key, the one that each event may begin a sequence for; zeros where nobody asks."""
@@ -219,14 +241,15 @@ class SequenceEngine:
         """One event for one key of a sequence; the run that is whole with it."""
         runs = state.runs.get(key)
         mine = [] if runs is None else runs
-        begun = self._partial.begun(state, key, events, now) if interest.steps & 2 else None
-        if begun is not None:
-            mine.append(begun)
+        begun: list[Run] = []
+        if interest.steps & 2:
+            begun = self._partial.begun(state, key, events, now, state.automaton.steps[1].watch)
+            mine += begun
         whole = advance(state.automaton, mine, interest, events, now=now, begins=begins)
-        if begun is not None and begun.count == 0 and begun in mine:
-            mine.remove(begun)  # it is still noted
+        if begun:
+            mine[:] = [run for run in mine if run.count or run not in begun]  # they are still noted
         if whole is not None:
-            state.told[key] = events.serial
+            self._partial.over(state, key, events.serial)
         self._partial.keep(state, key, mine, fresh=runs is None)
         return whole
 
@@ -257,8 +280,7 @@ class SequenceEngine:
     def _furthest(self, state: State, events: Events, now: int) -> Run | None:
         """The run of a session that has come furthest."""
         session = events["session"]
-        begun = self._partial.begun(state, session, events, now)
-        runs = [*state.runs.get(session, ()), *([begun] if begun else ())]
+        runs = [*state.runs.get(session, ()), *self._partial.begun(state, session, events, now)]
         runs = [run for run in runs if not run.expired(state.automaton, now)]
         return max(runs, key=lambda run: (run.at, run.since), default=None)
 

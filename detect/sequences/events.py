@@ -85,22 +85,21 @@ class Events:
         return values
 
     def keep(self, at: int | None = None) -> Kept:
-        """The event that is looked at or another, as something that will hold it once `fill` was called."""
+        """The event that is looked at or another, as something that will hold it once it was `copied`."""
         place = self.at if at is None else at
         found = self._kept.get(place)
         if found is None:
             found = self._kept[place] = Kept()
         return found
 
-    def fill(self) -> None:
-        """Copy what was kept out of the batches, all at once."""
-        if not self._kept:
-            return
-        rows = self.rows(np.fromiter(self._kept, np.intp, len(self._kept)))
-        data, size, tables = rows.row.tobytes(), ROW.itemsize, rows.table.tolist()
-        for number, kept in enumerate(self._kept.values()):
-            kept.row = data[number * size : (number + 1) * size]
-            kept.symbols = rows.tables[tables[number]]
+    def copied(self, noted: list[int]) -> Rows:
+        """Copy out of the batches what was kept and what is at these places, all at once."""
+        places = np.union1d(np.fromiter(self._kept, np.intp), np.array(noted, np.intp))
+        rows = self.rows(places)
+        index = places.searchsorted(np.fromiter(self._kept, np.intp)).tolist()
+        for at, kept in zip(index, self._kept.values(), strict=True):
+            kept.row, kept.symbols = rows.row[at : at + 1].tobytes(), rows.tables[rows.table[at]]
+        return rows
 
     def rows(self, places: NDArray[np.intp]) -> Rows:
         """The events at these places, copied out of the batches."""

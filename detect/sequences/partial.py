@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, KeysView
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
-from detect.sequences.automaton import Automaton, firsts
+from detect.sequences.automaton import Automaton, Watch, firsts
 from detect.sequences.begins import Begin, shared
 from detect.sequences.bounds import Counters, Limits
-from detect.sequences.events import Events, Kept
+from detect.sequences.events import Events, Kept, Rows
 from detect.sequences.runs import Link, Run
 from detect.sequences.shelf import Shelf
 from detect.sequences.waiting import Waiting
@@ -20,7 +21,7 @@ SWEEP: Final = 60 * 10**9
 """Nanoseconds of event time between two searches for what has expired."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class State:
     """One sequence and its partial matches by key, the longest untouched first."""
 
@@ -32,11 +33,22 @@ class State:
     """The bit of `Waiting` that stands for its first step."""
     begin: Begin | None
     """Where its first step is noted, if it is shared; then `runs` have got further."""
+    most: int
+    """Runs of one key."""
     runs: dict[int, list[Run]] = field(default_factory=dict)
     told: dict[int, int] = field(default_factory=dict)
     """By key: the serial number of the event with which it came true; what began before then is over."""
     due: int = 0
     """When its runs are searched again for what has expired."""
+
+    def keys(self) -> KeysView[int]:
+        """Who has runs, the longest untouched first."""
+        return self.runs.keys()
+
+    def forget(self, keys: Iterable[int]) -> None:
+        """These have none any more."""
+        for key in keys:
+            del self.runs[key]
 
 
 class Partial:
@@ -47,13 +59,13 @@ class Partial:
     ) -> None:
         self.begins, of_each = shared(automata)
         self.states = [
-            State(number, automaton, automaton.key.value, first, begin)
+            State(number, automaton, automaton.key.value, first, begin, limits.runs + automaton.counted)
             for number, (automaton, first, begin) in enumerate(
                 zip(automata, firsts(automata), of_each, strict=True)
             )
         ]
         self.live = 0
-        """Sequences times keys that have something; a shared first step counts once."""
+        """Sequences times keys that have something; a noted first step counts by itself."""
         self._due = SWEEP
         self._gone = 0
         """Keys that were let go, and for which somebody may still seem to wait."""
@@ -71,13 +83,38 @@ class Partial:
         if self.live > self._limits.keys:
             self._evict()
 
-    def shelve(self, events: Events, places: list[int]) -> None:
-        """Keep the events that were noted, which are at these places."""
-        self._shelf.put(events.rows(np.array(places, np.intp)))
-        noted = sum(len(begin.last) for begin in self.begins)
-        if self._shelf.crowded(noted):
-            every = [np.fromiter(begin.last.values(), np.int64, len(begin.last)) for begin in self.begins]
-            self._shelf.retain(np.unique(np.concatenate(every)))
+    def capture(self, begin: Begin, key: int, events: Events) -> None:
+        """The same for the first step of a sequence that captures: the last event for each value."""
+        captured, serial = tuple([events[name] for name in begin.capture]), events.serial
+        values = begin.captured.get(key)
+        if values is None:
+            begin.captured[key] = {captured: serial}
+        else:
+            if values.pop(captured, None) is None:
+                begin.more += 1
+            values[captured] = serial
+            state = self.states[begin.sequence]
+            self._bound(state, key, state.runs.get(key, []))
+        self.note(begin, key, serial)
+
+    def _bound(self, state: State, key: int, runs: list[Run]) -> None:
+        """Of too many runs and first steps of a key those go that have got least far, the earliest first."""
+        begin = state.begin
+        if begin is not None and begin.capture:
+            values = begin.captured.get(key, {})
+            while len(values) > 1 and len(values) + len(runs) > state.most:
+                del values[next(iter(values))]
+                begin.more -= 1
+                self._counters.runs_evicted += 1
+        while len(runs) > state.most:
+            runs.remove(min(runs, key=lambda run: (run.at, run.count, run.since)))
+            self._counters.runs_evicted += 1
+
+    def shelve(self, rows: Rows) -> None:
+        """Keep events, among which are those that were noted."""
+        self._shelf.put(rows)
+        if self._shelf.crowded(sum(begin.events for begin in self.begins)):
+            self._shelf.retain(np.unique(np.concatenate([begin.serials() for begin in self.begins])))
 
     def begin(self, state: State, key: int, events: Events, now: int) -> None:
         """An event that nobody of a key waits for may begin a sequence whose first step is one event."""
@@ -98,17 +135,25 @@ class Partial:
         if self.live > self._limits.keys:
             self._evict()
 
-    def begun(self, state: State, key: int, events: Events, now: int) -> Run | None:
-        """A run of the first step that was noted before, unless it was made already or is over."""
-        serial = state.begin.last.get(key) if state.begin is not None else None
-        if serial is None or serial >= events.serial or serial <= state.told.get(key, -1):
-            return None
-        start, kept = self._noted(serial, events)
-        if now - start > state.automaton.within:
-            return None
-        if any(run.at == 1 and run.start == start for run in state.runs.get(key, ())):
-            return None
-        return Run(1, start, start, (), Link(None, 0, kept))
+    def begun(
+        self, state: State, key: int, events: Events, now: int, watch: Watch | None = None
+    ) -> list[Run]:
+        """Runs of first steps that were noted before, unless they were made already or are over.
+
+        With `watch` only those that it holds for.
+        """
+        if state.begin is None:
+            return []
+        found = []
+        told, runs = state.told.get(key, -1), state.runs.get(key, ())
+        for captured, serial in state.begin.noted(key):
+            if not told < serial < events.serial or (watch and not watch.holds(events, captured)):
+                continue
+            start, kept = self._noted(serial, events)
+            made = any(run.at == 1 and run.start == start and run.captured == captured for run in runs)
+            if not made and now - start <= state.automaton.within:
+                found.append(Run(1, start, start, captured, Link(None, 0, kept)))
+        return found
 
     def _noted(self, serial: int, events: Events) -> tuple[int, Kept]:
         at = serial - events.first
@@ -121,10 +166,7 @@ class Partial:
                 del state.runs[key]
                 self.live -= 1
             return
-        most = self._limits.runs
-        while len(runs) > most and len(runs) > most + state.automaton.counted:
-            runs.remove(min(runs, key=lambda run: (run.at, run.count, run.since)))
-            self._counters.runs_evicted += 1
+        self._bound(state, key, runs)
         if not fresh:
             del state.runs[key]  # to be put last: the first is the longest untouched
         else:
@@ -134,6 +176,13 @@ class Partial:
         if self.live > self._limits.keys:
             self._evict()
 
+    def over(self, state: State, key: int, serial: int) -> None:
+        """A sequence came true for a key with this event."""
+        state.told[key] = serial
+        begin = state.begin
+        if begin is not None and begin.capture and key in begin.captured:
+            self._let_go(begin, [key])
+
     def _wait(self, state: State, key: int, runs: list[Run]) -> None:
         bits = 1 << runs[0].at
         for run in runs[1:]:
@@ -142,13 +191,11 @@ class Partial:
 
     def _evict(self) -> None:
         """Let go of what is longest untouched where there is most."""
-        tables: list[dict[int, Any]] = [state.runs for state in self.states]
-        fullest = max((*tables, *(begin.last for begin in self.begins)), key=len)
-        oldest = list(islice(fullest, max(1, min(len(fullest) // 4, self._limits.keys // 64))))
-        for key in oldest:
-            del fullest[key]
-        self.live -= len(oldest)
-        self._gone += len(oldest)
+        tables: list[State | Begin] = [*self.states, *self.begins]
+        fullest = max(tables, key=lambda each: len(each.keys()))
+        size = len(fullest.keys())
+        oldest = list(islice(fullest.keys(), max(1, min(size // 4, self._limits.keys // 64))))
+        self._let_go(fullest, oldest)
         self._counters.keys_evicted += len(oldest)
 
     def sweep(self, now: int) -> None:
@@ -162,7 +209,7 @@ class Partial:
                 state.told = {key: state.told[key] for key in list(state.told)[-most // 2 :]}
             if now >= state.due:
                 state.due = now + max(SWEEP, state.automaton.patience // 8)
-                self._let_go(state.runs, [key for key, runs in state.runs.items() if _over(state, runs, now)])
+                self._expire(state, [key for key, runs in state.runs.items() if _over(state, runs, now)])
         for begin in self.begins:
             since = self._shelf.since(now - begin.within)
             early = []
@@ -170,7 +217,7 @@ class Partial:
                 if noted >= since:
                     break
                 early.append(key)
-            self._let_go(begin.last, early)
+            self._expire(begin, early)
         if self._gone > self.live // 2:
             self._forget_waiting()
 
@@ -185,12 +232,14 @@ class Partial:
             for key, runs in state.runs.items():
                 self._wait(state, key, runs)
 
-    def _let_go(self, table: dict[int, Any], over: list[int]) -> None:
-        for key in over:
-            del table[key]
-        self.live -= len(over)
-        self._gone += len(over)
+    def _expire(self, table: State | Begin, over: list[int]) -> None:
+        self._let_go(table, over)
         self._counters.expired += len(over)
+
+    def _let_go(self, table: State | Begin, keys: list[int]) -> None:
+        table.forget(keys)
+        self.live -= len(keys)
+        self._gone += len(keys)
 
 
 def _over(state: State, runs: list[Run], now: int) -> bool:

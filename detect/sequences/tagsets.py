@@ -27,6 +27,8 @@ class Concerned:
     """What of the others sessions may wait for, as bits of `Waiting`; and trees, and files."""
     trees: int
     files: int
+    around: int
+    """Trees or files."""
 
 
 class TagSets:
@@ -97,4 +99,5 @@ class TagSets:
         for interest in others:
             bits[self._automata[interest.sequence].key] |= interest.waits
         always = any(interest.begins for interest in others)
-        return Concerned(begins, tuple(others), always, bits[Key.SESSION], bits[Key.TREE], bits[Key.FILE])
+        sessions, trees, files = bits.values()
+        return Concerned(begins, tuple(others), always, sessions, trees, files, trees | files)

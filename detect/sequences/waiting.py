@@ -14,30 +14,26 @@ class Waiting:
 
     def __init__(self, lineage: Lineage) -> None:
         self.of: dict[str, dict[int, int]] = {key.value: {} for key in Key}
-        self._sessions, self._trees, self._files = (self.of[key.value] for key in Key)
+        self._trees, self._files = self.of[Key.TREE.value], self.of[Key.FILE.value]
         self._lineage = lineage
-        self._any = 0
+        self.any = 0
         """What anybody waits for."""
 
     def add(self, joined: str, key: int, bits: int) -> None:
         """A key waits for more."""
         table = self.of[joined]
         table[key] = table.get(key, 0) | bits
-        self._any |= bits
+        self.any |= bits
 
     def clear(self) -> None:
         """Nobody waits for anything."""
         for table in self.of.values():
             table.clear()
-        self._any = 0
+        self.any = 0
 
     def around(self, process: int, parent: int, file: int, trees: int, files: int) -> int:
         """Which of these bits are waited for by an ancestor of a process, by a file, or by one that an
         ancestor executed."""
-        trees &= self._any
-        files &= self._any
-        if not trees and not files:
-            return 0
         found = 0
         above = self._lineage.above(parent)
         if trees:
