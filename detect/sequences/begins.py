@@ -27,6 +27,8 @@ class Begin:
     """The value of a `Key`."""
     watch: Watch
     capture: tuple[str, ...]
+    plain: bool
+    """An event's tags and key are all that counts."""
     within: int
     """The longest that one of them may take."""
     waits: int = 0
@@ -82,7 +84,17 @@ def shared(automata: Sequence[Automaton]) -> tuple[list[Begin], list[Begin | Non
             of_each.append(None)
             continue
         alike = (automaton.key, first.watch.tags, first.watch.where, number if first.capture else None)
-        begin = found.setdefault(alike, Begin(number, automaton.key.value, first.watch, first.capture, 0))
+        begin = found.setdefault(
+            alike,
+            Begin(
+                number,
+                automaton.key.value,
+                first.watch,
+                first.capture,
+                not (first.watch.where or first.capture),
+                0,
+            ),
+        )
         begin.within = max(begin.within, automaton.within)
         begin.waits |= 2 << bit
         of_each.append(begin)

@@ -146,15 +146,15 @@ class SequenceEngine:
         keys = self._own_keys(ordered, events)
         sessions, trees, files = (keys[key.value] for key in Key)
         parents = events.column("parent") if any(trees) else trees
-        sets, waiting, partial = self._tags.sets, self._waiting, self._partial
-        waited, around = waiting.of["session"].get, waiting.around
-        for at, what in enumerate(ordered.what.tolist()):
-            events.at = at
+        first, sets, waiting, partial = events.first, self._tags.sets, self._waiting, self._partial
+        waited, around, note = waiting.of["session"].get, waiting.around, partial.note
+        for at, (what, session) in enumerate(zip(ordered.what.tolist(), sessions, strict=True)):
             if what < 0:
+                events.at = at
                 self._special(what, events, found)
                 continue
             concerned = sets[what]
-            live = waited(sessions[at], 0) & concerned.sessions
+            live = waited(session, 0) & concerned.sessions
             wanted = concerned.around & waiting.any
             if wanted:
                 live |= around(
@@ -162,17 +162,20 @@ class SequenceEngine:
                 )
             # Most events end here: nobody waits for them.
             if live or concerned.always:
+                events.at = at
                 self._judge(concerned, live, events, keys, found)
             for begin in concerned.begins:
                 key = keys[begin.joined][at]
                 if not key:
                     self.counters.without_key += 1
-                elif not begin.watch.where or begin.watch.holds(events, ()):
-                    if begin.capture:
-                        partial.capture(begin, key, events)
-                    else:
-                        partial.note(begin, key, events.serial)
+                elif begin.plain:
+                    note(begin, key, first + at)
                     noted.append(at)
+                else:
+                    events.at = at
+                    if not begin.watch.where or begin.watch.holds(events, ()):
+                        partial.capture(begin, key, events)
+                        noted.append(at)
         self._serial += len(ordered.time)
         partial.shelve(events.copied(noted))
         self.counters.alerts += len(found)

@@ -37,11 +37,11 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Some events in their order: which, when, as rows, and which of the tables its symbols are from."""
+    """Some events in their order: which, when, `raw` rows, and which of the tables its symbols are from."""
 
     serial: NDArray[np.int64]
     time: NDArray[np.int64]
-    row: NDArray[Any]
+    row: NDArray[np.void]
     tables: tuple[Symbols, ...]
     table: NDArray[np.intp]
 
@@ -98,7 +98,7 @@ class Events:
         rows = self.rows(places)
         index = places.searchsorted(np.fromiter(self._kept, np.intp)).tolist()
         for at, kept in zip(index, self._kept.values(), strict=True):
-            kept.row, kept.symbols = rows.row[at : at + 1].tobytes(), rows.tables[rows.table[at]]
+            kept.row, kept.symbols = rows.row[at].tobytes(), rows.tables[rows.table[at]]
         return rows
 
     def rows(self, places: NDArray[np.intp]) -> Rows:

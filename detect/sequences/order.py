@@ -50,13 +50,13 @@ class Ordered:
         return np.concatenate([_column(part.batch, name, part.places) for part in self.parts])[order]
 
     def rows(self, dtype: np.dtype[Any], which: NDArray[np.intp]) -> Column:
-        """All columns of some of the events."""
-        rows = np.empty(len(which), dtype)
+        """All columns of some of the events, as `raw` rows."""
+        rows = np.empty(len(which), raw(dtype))
         order, first = self._order[which], 0
         for part in self.parts:
             mine = np.flatnonzero((order >= first) & (order < first + len(part.places)))
             if len(mine):
-                rows[mine] = _rows(part.batch, dtype, part.places[order[mine] - first])
+                rows[mine] = _rows(part.batch, dtype, part.places[order[mine] - first]).view(rows.dtype)
             first += len(part.places)
         return rows
 
@@ -66,15 +66,20 @@ class Ordered:
         return np.repeat(np.arange(len(self.parts)), sizes)[self._order]
 
 
+def raw(dtype: np.dtype[Any]) -> np.dtype[np.void]:
+    """The same as bytes without fields, which numpy takes and joins twenty times as fast."""
+    return np.dtype((np.void, dtype.itemsize))
+
+
 def _rows(batch: Batch, dtype: np.dtype[Any], places: NDArray[np.intp]) -> Column:
     """All columns at some places. Those that are views of one array of records are copied at once."""
     rows = np.zeros(len(places), dtype)
     names = list(dtype.names or ())
     records = batch["time"].base
     if isinstance(records, np.ndarray) and records.dtype.names and len(records) == len(batch):
-        size = records.dtype.itemsize
-        taken = records[places].view(np.uint8).reshape(len(rows), size)
-        rows.view(np.uint8).reshape(len(rows), dtype.itemsize)[:, :size] = taken
+        taken = records.view(raw(records.dtype))[places]
+        whole, size = rows.view(np.uint8).reshape(len(rows), dtype.itemsize), taken.itemsize
+        whole[:, :size] = taken.view(np.uint8).reshape(len(rows), size)
         names = [name for name in names if name in batch.columns and batch[name].base is not records]
     for name in names:
         rows[name] = _column(batch, name, places)

@@ -76,25 +76,32 @@ class Partial:
 
     def note(self, begin: Begin, key: int, serial: int) -> None:
         """An event is the first step of some sequences. Whoever notes gives it to `shelve`."""
-        if begin.last.pop(key, None) is None:
-            self.live += 1
-            self._waiting.add(begin.joined, key, begin.waits)
-        begin.last[key] = serial
+        last = begin.last
+        if last.pop(key, None) is not None:
+            last[key] = serial
+            return
+        last[key] = serial
+        self.live += 1
+        self._waiting.add(begin.joined, key, begin.waits)
         if self.live > self._limits.keys:
             self._evict()
 
     def capture(self, begin: Begin, key: int, events: Events) -> None:
-        """The same for the first step of a sequence that captures: the last event for each value."""
-        captured, serial = tuple([events[name] for name in begin.capture]), events.serial
-        values = begin.captured.get(key)
-        if values is None:
-            begin.captured[key] = {captured: serial}
-        else:
-            if values.pop(captured, None) is None:
-                begin.more += 1
-            values[captured] = serial
-            state = self.states[begin.sequence]
-            self._bound(state, key, state.runs.get(key, []))
+        """The same for a first step that may capture: the last event for each value."""
+        serial = events.serial
+        if begin.capture:
+            captured = tuple(map(events.__getitem__, begin.capture))
+            values = begin.captured.get(key)
+            if values is None:
+                begin.captured[key] = {captured: serial}
+            else:
+                if values.pop(captured, None) is None:
+                    begin.more += 1
+                values[captured] = serial
+                state = self.states[begin.sequence]
+                runs = state.runs.get(key, [])
+                if len(values) + len(runs) > state.most:
+                    self._bound(state, key, runs)
         self.note(begin, key, serial)
 
     def _bound(self, state: State, key: int, runs: list[Run]) -> None:

@@ -36,7 +36,7 @@ class Shelf:
         chunk = self._chunks[bisect_right(self._firsts, serial) - 1]
         at = int(chunk.serial.searchsorted(serial))
         kept = Kept()
-        kept.row, kept.symbols = chunk.row[at : at + 1].tobytes(), chunk.tables[chunk.table[at]]
+        kept.row, kept.symbols = chunk.row[at].tobytes(), chunk.tables[chunk.table[at]]
         return int(chunk.time[at]), kept
 
     def since(self, time: int) -> float:

@@ -14,6 +14,7 @@ from detect.sequences import Counters, Limits, SequenceEngine, reference
 from detect.sequences.automaton import build
 from detect.sequences.events import ROW, Rows
 from detect.sequences.lineage import DEEPEST, Lineage
+from detect.sequences.order import raw
 from detect.sequences.reference import Event
 from detect.sequences.shelf import CHUNK, SPARE, Shelf
 from detect.symbols import Symbols
@@ -27,7 +28,7 @@ def rows(first: int, count: int, *tables: Symbols) -> Rows:
     serial = np.arange(first, first + 2 * count, 2)
     row = np.zeros(count, ROW)
     row["pid"] = serial
-    return Rows(serial, serial * 10, row, tables, np.arange(count) % len(tables))
+    return Rows(serial, serial * 10, row.view(raw(ROW)), tables, np.arange(count) % len(tables))
 
 
 def test_the_shelf_gives_back_what_was_put_there_whatever_else_is_let_go() -> None:
