@@ -128,7 +128,7 @@ class SequenceEngine:
             acts = np.concatenate([forks, execs])
             lineage.executed(process[execs].tolist(), files.tolist(), times[execs].tolist())
         acts = acts[process[acts] != 0]
-        lineage.act(process[acts].tolist(), batch["parent"][acts].tolist())
+        lineage.act(process[acts], batch["parent"][acts])
         lineage.ended(process[ends], self._order.youngest)
 
     def _process(self, ordered: Ordered) -> list[Alert]:

@@ -54,15 +54,20 @@ class Lineage:
         """Forks."""
         self._living.born(children, makers)
 
-    def act(self, processes: list[int], parents: list[int]) -> None:
+    def act(self, processes: Numbers, parents: Numbers) -> None:
         """Who forks or executes, and the parents. What was learnt first holds."""
-        acting = set(processes)
-        self._acted |= acting
-        new = acting.difference(self._parent)
+        each, first = np.unique(processes, return_index=True)
+        acting = each.tolist()
+        self._acted.update(acting)
+        known = self._parent
+        new = {
+            one: parent
+            for one, parent in zip(acting, parents[first].tolist(), strict=True)
+            if one not in known
+        }
         if not new:
             return
-        said = dict(zip(reversed(processes), reversed(parents), strict=True))
-        self._parent.update((each, said[each]) for each in new)
+        known.update(new)
         if not self._ends.isdisjoint(new):
             self._forget()  # somebody's ancestors go on from there
 

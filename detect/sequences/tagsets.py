@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from detect.batch import Tagged
 from detect.sequences.automaton import Interest, interests
 from detect.sequences.begins import Begin
+from detect.sequences.numbering import Sets
 from detect.sequences.partial import State
 from policies.sequence import Key
 
@@ -32,7 +33,7 @@ class Concerned:
 
 
 class TagSets:
-    """Sets of tags by number; the first are the single tags by their own numbers."""
+    """Sets of tags by number."""
 
     def __init__(
         self,
@@ -44,10 +45,11 @@ class TagSets:
         self._states = states
         self._automata = [state.automaton for state in states]
         self._begins = begins
-        self._numbers: dict[tuple[int, ...], int] = {}
-        self.sets = [self._concerned((tag,)) for tag in tags]
+        self.sets: list[Concerned] = []
         """What each means."""
-        self._used = np.array([bool(each.begins or each.others) for each in self.sets], dtype=bool)
+        self._numbers = Sets(len(tags))
+        alone = [self._concerned([tag]) for tag in tags]
+        self._used = np.array([bool(each.begins or each.others) for each in alone], dtype=bool)
 
     def sets_of(self, tagged: Tagged) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
         """Events with a tag that some sequence knows, each once, with the number of its set of tags."""
@@ -55,37 +57,14 @@ class TagSets:
         event, tag = tagged.event[used].astype(np.intp), tagged.tag[used].astype(np.int64)
         if not len(event):
             return event, tag
-        first = np.flatnonzero(np.diff(event, prepend=-1))
-        sizes = np.diff(np.append(first, len(event)))
-        what = tag[first]
-        several = np.flatnonzero(sizes > 1)
-        if len(several):
-            what[several] = self._numbers_of(tag, first[several], sizes[several])
+        begins = np.ones(len(event), bool)
+        np.not_equal(event[1:], event[:-1], out=begins[1:])
+        first = np.flatnonzero(begins)
+        what = self._numbers.of(tag, first)
+        for number in range(len(self.sets), int(what.max()) + 1):
+            tags = tag[event == event[first[np.argmax(what == number)]]]
+            self.sets.append(self._concerned([self.tags[each] for each in tags.tolist()]))
         return event[first], what
-
-    def _numbers_of(
-        self, tag: NDArray[np.int64], first: NDArray[np.intp], sizes: NDArray[np.intp]
-    ) -> NDArray[np.int64]:
-        """The numbers of sets of several tags: each different set is looked at once."""
-        width = max(1, len(self.tags)).bit_length()
-        most = 62 // width
-        code = np.zeros(len(first), np.int64)
-        for each in range(min(int(sizes.max()), most)):
-            mine = sizes > each
-            code[mine] = code[mine] << width | (tag[first[mine] + each] + 1)
-        _, one_of_each, which = np.unique(code, return_index=True, return_inverse=True)
-        numbers = [
-            self._number(tuple(tag[start : start + min(size, most)].tolist()))
-            for start, size in zip(first[one_of_each].tolist(), sizes[one_of_each].tolist(), strict=True)
-        ]
-        return np.array(numbers, np.int64)[which]
-
-    def _number(self, tags: tuple[int, ...]) -> int:
-        number = self._numbers.get(tags)
-        if number is None:
-            number = self._numbers[tags] = len(self.sets)
-            self.sets.append(self._concerned([self.tags[tag] for tag in tags]))
-        return number
 
     def _concerned(self, tags: Sequence[str]) -> Concerned:
         begins = tuple(each for each in self._begins if not each.watch.tags.isdisjoint(tags))

@@ -77,10 +77,15 @@ def test_first_steps_are_remembered_through_any_number_of_later_ones() -> None:
     assert 2 < found[8].chain[0].event["time"] / 10**9 < 4
 
 
+def act(lineage: Lineage, processes: list[int], parents: list[int]) -> None:
+    """These fork."""
+    lineage.act(np.array(processes, np.uint64), np.array(parents, np.uint64))
+
+
 def learnt(*pairs: tuple[int, int], limit: int = 100) -> Lineage:
     """A lineage that learnt these, process and parent."""
     lineage = Lineage(limit, Counters())
-    lineage.act([pair[0] for pair in pairs], [pair[1] for pair in pairs])
+    act(lineage, [pair[0] for pair in pairs], [pair[1] for pair in pairs])
     return lineage
 
 
@@ -108,9 +113,9 @@ def test_ancestors_are_the_process_its_parent_and_so_on(
 def test_what_is_learnt_later_goes_on_from_the_end() -> None:
     lineage = learnt((5, 4))
     assert lineage.above(5) == (5, 4)
-    lineage.act([4], [2])
+    act(lineage, [4], [2])
     assert lineage.above(5) == (5, 4, 2)
-    lineage.act([5], [1])
+    act(lineage, [5], [1])
     assert lineage.above(5) == (5, 4, 2)
 
 
@@ -154,14 +159,14 @@ def test_of_too_many_that_live_those_are_forgotten_that_were_unused_longest(name
     crowd, counters = CROWDS[name], Counters()
     lineage = Lineage(128, counters)
     lineage.born(np.array([3, 5], np.uint64), np.array([2, 4], np.uint64))
-    lineage.act([4], [1])
+    act(lineage, [4], [1])
     for first in range(100, 1100, 10):
         young = range(first, first + 10)
         if crowd.has_child:
             lineage.born(np.array(young, np.uint64) + np.uint64(5000), np.array(young, np.uint64))
         if crowd.executes:
             lineage.executed(list(young), list(young), list(young))
-        lineage.act([2, *young], [1, *map(crowd.parent, young)])
+        act(lineage, [2, *young], [1, *map(crowd.parent, young)])
         lineage.bound(0)
         assert len(lineage) <= 128
     assert counters.processes_forgotten >= 1000 - 128
@@ -171,10 +176,10 @@ def test_of_too_many_that_live_those_are_forgotten_that_were_unused_longest(name
 
 def test_those_that_are_known_again_when_they_act_are_forgotten_first() -> None:
     lineage = learnt((20, 10), (10, 1), *((number, 1) for number in range(100, 200)), limit=64)
-    lineage.act([20], [10])
+    act(lineage, [20], [10])
     lineage.bound(0)
     assert lineage.above(20) == (20, 10, 1)
-    lineage.act([150], [1])
+    act(lineage, [150], [1])
     assert lineage.above(150) == (150, 1)
 
 
