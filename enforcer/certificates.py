@@ -51,6 +51,7 @@ def read(folder: Path, trust_folder: Path, now: float | None = None) -> Certifie
     for path in sorted(folder.glob(f"*{CERTIFICATE}")) if folder.is_dir() else ():
         try:
             content = read_limited(path, certificates.MAX_BYTES, "certificate")
+            reached = path.stat().st_ctime
             claim = certificates.claimed(content)
         except (IdentityError, OSError) as error:
             log.warning("%s certifies nothing: %s", path, error)
@@ -61,7 +62,8 @@ def read(folder: Path, trust_folder: Path, now: float | None = None) -> Certifie
             revoked[sequence_id(claim.digest)] = reason
             continue
         try:
-            digests.add(certificates.verify(content, trust, moment).certificate.digest)
+            holds = certificates.verify(content, trust, moment, reached=reached)
+            digests.add(holds.certificate.digest)
         except IdentityError as error:
             log.warning("%s does not hold: %s", path, error)
             lapsed[claim.digest] = f"its certificate does not hold: {error.message}"

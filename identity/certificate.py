@@ -89,8 +89,8 @@ def seal(certificate: Certificate, key: PrivateKey) -> bytes:
     return dsse.seal(payload, key).to_bytes() + b"\n"
 
 
-def verify(content: bytes, trust: Trust, now: float) -> Holds:
-    """A certificate that holds now; IdentityError says why it does not."""
+def verify(content: bytes, trust: Trust, now: float, *, reached: float = 0.0) -> Holds:
+    """A certificate that holds now; IdentityError says why it does not. `reached` as in `verify_file`."""
     try:
         envelope = dsse.parse(content.strip())
         good = signers_of(envelope, trust)
@@ -100,8 +100,8 @@ def verify(content: bytes, trust: Trust, now: float) -> Holds:
         )
         refuse_revoked(trust.revocation(Revoked.STATEMENT, statement_digest(envelope.payload).hex(), now))
         refuse_revoked(trust.revocation(Revoked.FILE, certificate.digest.hex(), now))
-        grant = find_grant(good, claim, trust, now)
-        check_times(claim, now)
+        grant = find_grant(good, claim, trust, now, reached)
+        check_times(claim, now, reached)
     except RefusedError as refusal:
         raise IdentityError(str(refusal)) from None
     expires = min(end for end in (certificate.expires, grant.expires) if end is not None)

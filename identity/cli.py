@@ -120,10 +120,11 @@ def sign(
 @tells_errors
 def verify(files: tuple[Path, ...], trust_paths: tuple[Path, ...], output_format: str) -> None:
     """Check the credentials of FILES against the trust roots. Exit status 1 if any is refused."""
+    from identity.scan import last_change
     from identity.verify import Refused, verify_file
 
     known = _trust(trust_paths)
-    verdicts = [verify_file(file, known) for file in files]
+    verdicts = [verify_file(file, known, reached=last_change(file)) for file in files]
     if output_format == "json":
         say_json([verdict_json(verdict) for verdict in verdicts])
     else:
@@ -158,12 +159,13 @@ def show(file: Path, trust_paths: tuple[Path, ...], output_format: str) -> None:
 
 
 def _add_verdict(content: dict[str, Any], file: Path, trust_paths: tuple[Path, ...]) -> bool:
+    from identity.scan import last_change
     from identity.verify import Refused, verify_file
 
     if not trust_paths and not DEFAULT_TRUST.exists():
         content["verdict"] = f"not checked: there are no trust roots in {DEFAULT_TRUST}, and no --trust"
         return False
-    verdict = verify_file(file, _trust(trust_paths))
+    verdict = verify_file(file, _trust(trust_paths), reached=last_change(file))
     if isinstance(verdict, Refused):
         content |= {"verdict": f"refused: {verdict.sentence}", "reason": verdict.reason.value}
         return True

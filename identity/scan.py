@@ -96,7 +96,9 @@ def scan(
         else:
             changed.append(candidate)
     with ThreadPoolExecutor(_THREADS) as pool:
-        verdicts = pool.map(lambda one: verify_file(Path(one.path), trust, moment), changed)
+        verdicts = pool.map(
+            lambda one: verify_file(Path(one.path), trust, moment, reached=_latest(one) / 1e9), changed
+        )
         for done, (candidate, verdict) in enumerate(zip(changed, verdicts, strict=True), start=1):
             if done % _REPORT_EVERY == 0:
                 progress("verifying signed files", done, len(changed))
@@ -126,6 +128,15 @@ def withdraw(catalogue: Catalogue, trust: Trust, now: float) -> list[Entry]:
     return gone
 
 
+def last_change(path: Path) -> float:
+    """What the clock showed when a file or its credential was last changed, in seconds since the epoch.
+
+    No program can set it but by the clock. 0 for what is not a file.
+    """
+    own = _stamp(str(path))
+    return _latest(_Candidate(str(path), own, _stamp(str(path) + SUFFIX))) / 1e9 if own else 0.0
+
+
 def _candidates(directories: Iterable[Path]) -> Iterator[_Candidate]:
     for directory in directories:
         for entry in walk(directory):
@@ -151,5 +162,9 @@ def _settled(candidate: _Candidate) -> bool:
     stamps = (candidate.stamp, candidate.neighbour)
     if (_stamp(candidate.path), _stamp(candidate.path + SUFFIX)) != stamps:
         return False
-    latest = max(one[4] for one in stamps if one is not None)
-    return latest + SETTLED_NS < time.time_ns()
+    return _latest(candidate) + SETTLED_NS < time.time_ns()
+
+
+def _latest(candidate: _Candidate) -> int:
+    """ctime of the file or its credential, in nanoseconds."""
+    return max(one[4] for one in (candidate.stamp, candidate.neighbour) if one is not None)

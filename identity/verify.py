@@ -85,8 +85,14 @@ class RefusedError(Exception):
         self.reason = reason
 
 
-def verify_file(path: Path, trust: Trust, now: float | None = None) -> Verified | Refused:
-    """Judge a file by its credential. What is hashed is what was read through one descriptor."""
+def verify_file(
+    path: Path, trust: Trust, now: float | None = None, *, reached: float = 0.0
+) -> Verified | Refused:
+    """Judge a file by its credential. What is hashed is what was read through one descriptor.
+
+    `reached`: a time, in seconds since the epoch, that this host's clock has shown before, as when the file
+    was last changed. What had begun by then does not end because the clock was set back.
+    """
     moment = time.time() if now is None else now
     try:
         found = credential.find(path)
@@ -94,7 +100,7 @@ def verify_file(path: Path, trust: Trust, now: float | None = None) -> Verified 
             return Refused(
                 path, Reason.NO_CREDENTIAL, "it carries no credential, and there is none beside it"
             )
-        return _verify(path, found, trust, moment)
+        return _verify(path, found, trust, moment, max(moment, reached))
     except RefusedError as refusal:
         return Refused(path, refusal.reason, str(refusal))
     except elf_note.AlteredError as error:
@@ -107,7 +113,7 @@ def verify_file(path: Path, trust: Trust, now: float | None = None) -> Verified 
         return Refused(path, Reason.UNREADABLE, "it cannot be read: not a file name")
 
 
-def _verify(path: Path, found: Credential, trust: Trust, now: float) -> Verified:
+def _verify(path: Path, found: Credential, trust: Trust, now: float, reached: float) -> Verified:
     envelope = dsse.parse(found.envelope)
     if found.carrier is Carrier.EMBEDDED and envelope.to_bytes() != found.envelope:
         raise IdentityError("the embedded envelope is not in its one proper spelling")
@@ -127,8 +133,8 @@ def _verify(path: Path, found: Credential, trust: Trust, now: float) -> Verified
     ]
     for kind, value in names:
         refuse_revoked(trust.revocation(kind, value, now))
-    grant = find_grant(signers, claim, trust, now)
-    check_times(claim, now)
+    grant = find_grant(signers, claim, trust, now, reached)
+    check_times(claim, now, reached)
     names.append((Revoked.KEY, grant.key.key_id))
     ends = [trust.revoked_from(kind, value) for kind, value in names]
     return Verified(
@@ -161,8 +167,9 @@ def signers_of(envelope: Envelope, trust: Trust) -> list[str]:
     return good
 
 
-def find_grant(signers: list[str], claim: Statement, trust: Trust, now: float) -> Grant:
+def find_grant(signers: list[str], claim: Statement, trust: Trust, now: float, reached: float = 0.0) -> Grant:
     """The first grant that gives the name now; otherwise the refusal of the signer that came nearest."""
+    begun = max(now, reached)
     refusals: list[RefusedError] = []
     for key_id in signers:
         try:
@@ -170,7 +177,7 @@ def find_grant(signers: list[str], claim: Statement, trust: Trust, now: float) -
             grants = [grant for grant in trust.grants(key_id) if grant.gives(claim.identity)]
             if not grants:
                 raise _not_given(key_id, claim.identity, trust)
-            valid = [grant for grant in grants if _in_window(grant, claim, now)]
+            valid = [grant for grant in grants if _in_window(grant, claim, now, begun)]
             if not valid:
                 raise _window_refusal(grants[0], claim, now)
             return valid[0]
@@ -188,12 +195,9 @@ def _not_given(key_id: str, identity: str, trust: Trust) -> RefusedError:
     )
 
 
-def _in_window(grant: Grant, claim: Statement, now: float) -> bool:
-    moments = (now, claim.issued)
-    return all(
-        (grant.not_before is None or moment >= grant.not_before)
-        and (grant.expires is None or moment < grant.expires)
-        for moment in moments
+def _in_window(grant: Grant, claim: Statement, now: float, begun: float) -> bool:
+    return (grant.not_before is None or min(begun, claim.issued) >= grant.not_before) and (
+        grant.expires is None or max(now, claim.issued) < grant.expires
     )
 
 
@@ -209,8 +213,8 @@ def _window_refusal(grant: Grant, claim: Statement, now: float) -> RefusedError:
     )
 
 
-def check_times(claim: Statement, now: float) -> None:
-    if claim.issued > now + CLOCK_SKEW:
+def check_times(claim: Statement, now: float, reached: float = 0.0) -> None:
+    if claim.issued > max(now, reached) + CLOCK_SKEW:
         raise RefusedError(
             Reason.NOT_YET_VALID,
             f"its statement is valid from {format_time(claim.issued)} only: is the clock right?",

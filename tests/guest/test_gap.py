@@ -13,15 +13,22 @@ from policies import compile_documents, parse_text
 from tests.guest.guest import Guest
 from tests.guest.test_loader import POLICY, python
 
-WHOLE = os.environ.get("MENSHEN_GAP") == "whole"
-KILLS, SWAPS, UPGRADES = (200, 200, 50) if WHOLE else (6, 30, 1)
-CUTS = 400 if WHOLE else 2
+GAP = os.environ.get("MENSHEN_GAP", "")
+SMALL, WHOLE = "6,30,1,2", "200,200,50,400"
+COUNTS = {"whole": WHOLE, "": SMALL, "1": SMALL}.get(GAP, GAP)
+KILLS, SWAPS, UPGRADES, CUTS = map(int, COUNTS.split(","))
 """Upgrades that are cut off, each at another step; an upgrade has about 300, and loading takes its time."""
 
-pytestmark = pytest.mark.skipif(
-    not (os.environ.get("MENSHEN_NIGHTLY") or os.environ.get("MENSHEN_GAP")),
-    reason="takes minutes: `make nightly`, or MENSHEN_NIGHTLY=1; MENSHEN_GAP=whole for hours of it",
-)
+SECONDS = 900 if COUNTS == SMALL else 24 * 3600
+
+pytestmark = [
+    pytest.mark.timeout(SECONDS + 600),
+    pytest.mark.skipif(
+        not (os.environ.get("MENSHEN_NIGHTLY") or GAP),
+        reason="takes minutes: `make nightly`, or MENSHEN_NIGHTLY=1; MENSHEN_GAP=whole for hours of it, "
+        "or MENSHEN_GAP=KILLS,SWAPS,UPGRADES,CUTS",
+    ),
+]
 
 LOOP = """\
 import os, signal, sys
@@ -74,7 +81,9 @@ print(next(steps) - 1)
 
 RUN = """
 import random, signal
+from itertools import pairwise
 kills, swaps, upgrades, cuts = json.loads(Path("/root/counts").read_text())
+marks = [time.monotonic()]
 gate = Gate.load(OBJECT, version="one", capacity=65536)
 gate.install(IMAGE)
 gate.close()
@@ -97,17 +106,21 @@ for _ in range(kills):
     time.sleep(0.3 + 2 * random.random())
     holder.kill()
     holder.wait()
+marks.append(time.monotonic())
 gate = Gate.adopt()
 for _ in range(swaps):
     gate.install(IMAGE)
 gate.close()
+marks.append(time.monotonic())
 steps = {"swap": hold("swap"), "upgrade": hold("upgrade")}
 for last in range(1, steps["swap"] + 1):
     hold("swap", last)
 step = max(1, steps["upgrade"] // cuts)
 tried = [hold("upgrade", last) for last in range(step, steps["upgrade"] + 1, step)]
+marks.append(time.monotonic())
 for _ in range(upgrades):
     hold("upgrade")
+marks.append(time.monotonic())
 for loop in loops:
     loop.send_signal(signal.SIGTERM)
 counts = [[int(word) for word in loop.communicate()[0].split()] for loop in loops]
@@ -116,7 +129,8 @@ gate = Gate.adopt()
 version, generation = gate.metadata()["version"], gate.generation
 gate.off()
 answer(counts=counts, steps=steps, cut=tried.count(0), folders=folders, version=version,
-       generation=generation, after=denied())
+       generation=generation, after=denied(),
+       seconds=dict(zip(("kills", "swaps", "cuts", "upgrades"), (round(b - a) for a, b in pairwise(marks)))))
 """
 
 
@@ -128,7 +142,9 @@ def found(module_guest: Guest) -> dict[str, Any]:
     module_guest.put("/root/loop.py", LOOP)
     module_guest.put("/root/holder.py", HOLDER)
     module_guest.put("/root/counts", json.dumps([KILLS, SWAPS, UPGRADES, CUTS]))
-    return python(module_guest, RUN, timeout=24 * 3600 if WHOLE else 900)
+    found: dict[str, Any] = python(module_guest, RUN, timeout=SECONDS)
+    print(COUNTS, {name: found[name] for name in ("counts", "steps", "cut", "seconds")})
+    return found
 
 
 def test_nothing_that_is_forbidden_ever_succeeds(found: dict[str, Any]) -> None:

@@ -24,14 +24,22 @@ class Case:
     said: str
 
 
+ABSENT: Final = Case("absent", "")
+
+
 @dataclass(frozen=True)
 class Difference:
     """A case that is not the same with Menshen in `mode` as without it."""
 
     name: str
+    """Of the case: its program, and after a slash which of the program's it is, where it has several."""
     mode: str
     without: Case
     with_it: Case
+
+    @property
+    def program(self) -> str:
+        return self.name.split("/", 1)[0]
 
     def __str__(self) -> str:
         said = "\n    ".join(lines_that_are_new(self.without.said, self.with_it.said))
@@ -71,23 +79,22 @@ def cases(part: str, outcomes: Iterable[Mapping[str, Any]]) -> dict[str, Case]:
     return found
 
 
-def compare(
-    runs: Mapping[str, dict[str, Case]], without: tuple[str, str]
-) -> tuple[list[str], list[Difference]]:
-    """Cases that differ between the two runs `without`, and for the others what differs in each other run."""
-    first, again = (runs[mode] for mode in without)
-    absent = Case("absent", "")
-    names = sorted({name for run in runs.values() for name in run})
-    flaky = [name for name in names if first.get(name, absent).word != again.get(name, absent).word]
-    differences = [
-        Difference(name, mode, first.get(name, absent), run.get(name, absent))
+def compare(runs: Mapping[str, dict[str, Case]], without: str) -> list[Difference]:
+    """What differs in each other run from the one `without` Menshen."""
+    first = runs[without]
+    return [
+        Difference(name, mode, first.get(name, ABSENT), run.get(name, ABSENT))
         for mode, run in runs.items()
-        for name in names
-        if mode not in without
-        and name not in flaky
-        and first.get(name, absent).word != run.get(name, absent).word
+        for name in sorted(first.keys() | run.keys())
+        if first.get(name, ABSENT).word != run.get(name, ABSENT).word
     ]
-    return flaky, differences
+
+
+def flaky(names: Iterable[str], first: Mapping[str, Case], again: Mapping[str, Case]) -> list[str]:
+    """Those cases that do not end the same in two runs without Menshen."""
+    return [
+        name for name in sorted(set(names)) if first.get(name, ABSENT).word != again.get(name, ABSENT).word
+    ]
 
 
 def lines_that_are_new(before: str, after: str, most: int = 12) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -121,6 +122,18 @@ def test_an_entry_that_lapsed_since_the_last_scan_is_gone(tree: Path) -> None:
     found = look(tree, memory, now=NOW + 2 * DAY)
     assert not found.entries
     assert Reason.EXPIRED in {one.reason for one in found.refused}
+
+
+def test_a_program_signed_before_the_clock_was_set_back_keeps_its_identity(tmp_path: Path) -> None:
+    now = int(time.time())
+    sign_file(program(tmp_path), key(), "payments/api", issued=now, expires=now + DAY)
+    assert [entry.identity for entry in look(tmp_path, now=now - 700 * DAY).entries] == ["payments/api"]
+
+
+def test_a_program_whose_signers_clock_was_ahead_has_no_identity_yet(tmp_path: Path) -> None:
+    now = int(time.time())
+    sign_file(program(tmp_path), key(), "payments/api", issued=now + DAY, expires=now + 2 * DAY)
+    assert [one.reason for one in look(tmp_path, now=now - 700 * DAY).refused] == [Reason.NOT_YET_VALID]
 
 
 def test_a_refresh_puts_the_scan_in_the_place_of_the_signed_entries_only(tree: Path) -> None:

@@ -254,6 +254,31 @@ def test_times_of_statement_and_key_are_kept(
         assert refused(script, document, now=now).reason is reason, what
 
 
+BEGUN: list[tuple[str, float, str, Reason | None]] = [
+    ("statement and key had begun", NOW + 20 * DAY, "", None),
+    ("key had begun", NOW, "notBefore: 2027-01-15\n", None),
+    ("statement had not begun", NOW - DAY, "", Reason.NOT_YET_VALID),
+    ("key had not begun", NOW, "notBefore: 2027-02-01\n", Reason.KEY_NOT_VALID),
+]
+
+
+@pytest.mark.parametrize(("what", "reached", "more", "reason"), BEGUN, ids=[row[0] for row in BEGUN])
+def test_what_had_begun_by_this_hosts_clock_does_not_end_when_the_clock_is_set_back(
+    script: Path, what: str, reached: float, more: str, reason: Reason | None
+) -> None:
+    sign(script)
+    known = trust(root_yaml(key_yaml(key(), more=more)))
+    result = verify_file(script, known, NOW - 700 * DAY, reached=reached)
+    assert (result.reason if isinstance(result, Refused) else None) is reason, what
+
+
+def test_what_has_expired_stays_so_whatever_the_clock_has_shown(script: Path) -> None:
+    sign(script)
+    result = verify_file(script, trust(), NOW + 40 * DAY, reached=NOW)
+    assert isinstance(result, Refused)
+    assert result.reason is Reason.EXPIRED
+
+
 def test_the_credential_lapses_when_the_key_does(script: Path) -> None:
     sign(script)
     document = root_yaml(key_yaml(key(), more="expires: 2027-01-20\n"))
