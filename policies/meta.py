@@ -89,13 +89,16 @@ def decode(data: bytes) -> Meta:
         if content["version"] != VERSION:
             raise ValueError(f"meta version {content['version']!r}; this program reads {VERSION}")
         rules = tuple(_rule(content, entry) for entry in content["rules"])
-        return Meta(
+        meta = Meta(
             rules,
             tuple(map(str, content["rows"])),
             tuple(map(str, content["patterns"])),
             tuple(tuple(map(int, each)) for each in content["classes"]),
             tuple(map(int, content["protected"])),
         )
+        if any(not 0 <= number < len(meta.patterns) for number in meta.protected):
+            raise IndexError("a pattern is named that is not there")
+        return meta
     except (KeyError, IndexError, TypeError, RecursionError) as error:
         raise ValueError(f"the image's description is damaged: {error!r}") from None
 

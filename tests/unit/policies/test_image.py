@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from policies import Evaluator, PolicyError, compile_documents, load_paths, parse_text
 from policies.image import CELL, HEADER, IDENTITY, ROW, TARGET
-from policies.meta import decode, encode
+from policies.meta import Meta, decode, encode
 from policies.names import identity_id
 from tests.examples import examples
 from tests.policy_strategies import World, make_policies
@@ -163,3 +163,10 @@ def test_classes_name_their_patterns() -> None:
     assert [names[each] for each in found.meta.classes[below]] == ["/a/**"]
     assert [names[-each - 1] for each in found.meta.classes[directory]] == ["/a/**"]
     assert found.meta.classes[0] == ()
+
+
+@pytest.mark.parametrize("number", [1, -1])
+def test_a_description_that_names_a_pattern_that_is_not_there_is_damaged(number: int) -> None:
+    damaged = encode(Meta((), (), ("/a",), (), (number,)))
+    with pytest.raises(ValueError, match="a pattern is named that is not there"):
+        decode(damaged)
