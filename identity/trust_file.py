@@ -103,7 +103,7 @@ def _grant(value: Value, root: str, reserved: tuple[str, ...], base: Path) -> Gr
 
 
 def _key(value: Value, fields: dict[str, Value], base: Path) -> PublicKey:
-    from identity.keys import parse_public  # noqa: PLC0415 - cryptography
+    from identity.keys import parse_public  # noqa: PLC0415 - loads cryptography
 
     if "publicKey" in fields:
         if "path" in fields:
@@ -127,7 +127,7 @@ def _key(value: Value, fields: dict[str, Value], base: Path) -> PublicKey:
 
 
 def _read_key(path: Path) -> PublicKey:
-    from identity.keys import MAX_PEM_BYTES, parse_public  # noqa: PLC0415
+    from identity.keys import MAX_PEM_BYTES, parse_public  # noqa: PLC0415 - loads cryptography
 
     return parse_public(read_limited(path, MAX_PEM_BYTES, "public key"), str(path))
 

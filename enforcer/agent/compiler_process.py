@@ -14,7 +14,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
@@ -70,7 +70,7 @@ def _help(asked: socket.socket, make: Callable[[], Compiler]) -> None:
             connection = socket.socket(fileno=descriptor)
             if not os.fork():
                 asked.close()
-                _never_return(lambda connection=connection: _work(connection, make))  # type: ignore[misc]
+                _never_return(partial(_work, connection, make))
             connection.close()
 
 

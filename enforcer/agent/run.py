@@ -74,7 +74,7 @@ def _start(places: Places, given: Mapping[str, str]) -> Agent:
     from enforcer import certificates  # noqa: PLC0415
     from enforcer.agent.credentials import Credentials  # noqa: PLC0415
     from enforcer.agent.life import Agent, say  # noqa: PLC0415
-    from enforcer.agent.remote_compiler import RemoteCompiler  # noqa: PLC0415
+    from enforcer.agent.remote_compiler import RemoteCompiler  # noqa: PLC0415 - loads numpy
     from enforcer.agent.tasks import Executables  # noqa: PLC0415
     from enforcer.enrolment import launcher_fault  # noqa: PLC0415
 

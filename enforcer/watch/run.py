@@ -41,7 +41,7 @@ def run(root: Path, **given: str) -> int:
     if os.geteuid() != 0:
         log.critical("the watch must be started as root")
         return 1
-    from bpf_lsm.memory import return_blocks  # noqa: PLC0415
+    from bpf_lsm.memory import return_blocks  # noqa: PLC0415 - for a watch that starts, not for --help
 
     return_blocks()
     from bpf_lsm.errors import GateError, LoadError  # noqa: PLC0415 - loads numpy

@@ -44,5 +44,5 @@ def _receive(pipe: IO[bytes], waiting: queue.Queue[Raw]) -> None:
 
 
 if __name__ == "__main__":
-    source.KernelSource = PipedSource  # type: ignore[misc]
+    source.KernelSource = PipedSource  # type: ignore[misc]  # the watch imports the name when it starts
     sys.exit(run.run(Path(sys.argv[1])))

@@ -54,7 +54,7 @@ struct step {
 	uint8_t actor;
 	uint8_t flags;
 	int32_t only_if; /* only if that step succeeded (UNLESS: failed); -1: always */
-	uint32_t apart; /* forked: not in the process of the step before */
+	uint32_t reserved;
 };
 
 struct answer {
@@ -300,7 +300,7 @@ static void save(const char *name)
 /* Whether a step is part of the order that began with `first`. */
 static int goes_with(const struct step *first, const struct step *step)
 {
-	return step->actor == first->actor && !((step->flags ^ first->flags) & FORKED) && !step->apart;
+	return step->actor == first->actor && !((step->flags | first->flags) & FORKED);
 }
 
 int main(int count, char **arguments)

@@ -65,10 +65,9 @@ class Script:
         only_if: int | None = None,
         unless: int | None = None,
         forked: bool = False,
-        apart: bool = False,
     ) -> int:
-        """Add a step; its number. `only_if` and `unless` are steps that succeeded, or did not; `forked`
-        steps in a row are done by one child, but for one that is `apart`."""
+        """Add a step; its number. `only_if` and `unless` are steps that succeeded, or did not; a `forked`
+        step is done by a child of its own."""
         kinds, values = [NUMBER] * 6, [0] * 6
         for at, argument in enumerate(arguments):
             match argument:
@@ -82,7 +81,7 @@ class Script:
                     values[at] = argument & (1 << 64) - 1
         condition = only_if if only_if is not None else unless if unless is not None else -1
         flags = (FORKED if forked else 0) | (UNLESS if unless is not None else 0)
-        self.steps.append(_STEP.pack(call, *values, *kinds, actor, flags, condition, int(apart)))
+        self.steps.append(_STEP.pack(call, *values, *kinds, actor, flags, condition, 0))
         self.calls.append((actor, call, arguments))
         return len(self.steps) - 1
 

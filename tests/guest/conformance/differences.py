@@ -21,7 +21,7 @@ KNOWN: Final[dict[str, str]] = {
     f"{_PATHNAME}.pathname_socket_scoped_domain.scoped_pathname_sockets": LEFT,
     f"{_PATHNAME}.pathname_socket_other_domain.scoped_pathname_sockets": LEFT,
     f"{_PATHNAME}.pathname_socket_no_domain.scoped_pathname_sockets": LEFT,
-    "mount06": "the guard lets nobody but process 1 move a mount",
+    "mount06": "while a Protection is about mounts, nobody but process 1 moves one by its name",
     "ptrace11": "it traces process 1, which the guard refuses",
     "pkey01": "anonymous huge pages are a file without a path: no-path, where jit should do",
 }
