@@ -131,8 +131,8 @@ def withdraw(catalogue: Catalogue, trust: Trust, now: float) -> list[Entry]:
 def last_change(path: Path) -> float:
     """What the clock showed when a file or its credential was last changed, in seconds since the epoch.
 
-    Whoever may set the clock, or mount a file system of his own, can make it up: then what is not valid yet is
-    valid early. What has ended, or is revoked, is judged by the clock alone. 0 for what is not a file.
+    Whoever may set the clock, or mount a file system of his own, can make it up: then what is not valid yet
+    is valid early. What has ended, or is revoked, is judged by the clock alone. 0 for what is not a file.
     """
     own = _stamp(str(path))
     return _latest(_Candidate(str(path), own, _stamp(str(path) + SUFFIX))) / 1e9 if own else 0.0
