@@ -90,6 +90,8 @@ static __always_inline void identify(struct file *file, struct inode *inode)
 		return;
 	}
 	content = bpf_inode_storage_get(&contents, inode, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!content) /* no memory, or another task made it in this very instant (EEXIST) */
+		content = bpf_inode_storage_get(&contents, inode, 0, 0);
 	if (!content)
 		return;
 	changes = *(volatile __u64 *)&content->changes;

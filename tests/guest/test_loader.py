@@ -161,6 +161,41 @@ answer(found=found)
     assert said["found"] == [4711, 4712, 0]
 
 
+def test_a_program_that_two_tasks_start_in_the_same_instant_is_known_to_both(host: Guest) -> None:
+    """Both find no digest with the file, and only one of them can attach one."""
+    said = python(
+        host,
+        """
+gate = Gate.adopt()
+program = Path("/bin/cat").read_bytes()
+gate.set_credentials({hashlib.sha256(program).digest(): 4711}, ())
+barrier, found = threading.Barrier(2), []
+
+def start(path):
+    barrier.wait()
+    with subprocess.Popen([path], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as cat:
+        cat.stdin.write(b"x\\n")
+        cat.stdin.flush()
+        cat.stdout.readline()  # it runs
+        found.append(gate.label_of(cat.pid).identity)
+        cat.stdin.close()
+
+for number in range(100):
+    path = Path("/root/both")
+    path.write_bytes(program)
+    path.chmod(0o755)
+    starters = [threading.Thread(target=start, args=(path,)) for _ in range(2)]
+    for starter in starters:
+        starter.start()
+    for starter in starters:
+        starter.join()
+    path.unlink()
+answer(found=found)
+""",
+    )
+    assert said["found"] == [4711] * 200
+
+
 def test_an_upgrade_under_guard_leaves_no_gap_and_lets_no_stranger_through(host: Guest) -> None:
     said = python(
         host,
