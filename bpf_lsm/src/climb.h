@@ -309,6 +309,18 @@ static long climb_describing(__u32 i, struct climb *climb)
 	return climb_some(climb, 1, false, true);
 }
 
+/* From an address that is only probed, which is at walk->depth, to the namespace's root. */
+static __always_inline void climb_probed(__u64 dentry, struct walk_context *context)
+{
+	struct walk *walk = &context->scratch->walk;
+
+	walk->dentry = dentry;
+	walk->state = context->image->start;
+	bpf_loop(MAX_DEPTH + MAX_DEPTH, climb_mounts, context, 0);
+	if (!walk->done && !(walk->flags & OBJECT_NO_PATH))
+		walk->flags |= OBJECT_UNRESOLVED;
+}
+
 enum climber {
 	CLIMB_TRUSTED, /* the dentry may be given to the inode storage helpers: known states are used */
 	CLIMB_UNTRUSTED,
@@ -348,11 +360,7 @@ static __always_inline void climb(struct dentry *dentry, struct dentry *top, str
 	if (top && climb.dentry == top && use_known_state(&climb, top->d_inode, top))
 		return;
 	walk->root_depth = walk->depth;
-	walk->dentry = (__u64)climb.dentry;
-	walk->state = context->image->start;
-	bpf_loop(MAX_DEPTH + MAX_DEPTH, climb_mounts, context, 0);
-	if (!walk->done && !(walk->flags & OBJECT_NO_PATH))
-		walk->flags |= OBJECT_UNRESOLVED;
+	climb_probed((__u64)climb.dentry, context);
 }
 
 #endif

@@ -161,6 +161,7 @@ struct scratch {
 	struct walk walk;
 	struct follow follow;
 	struct held held;
+	__u64 place; /* address of the dentry that is meant, where no hook gives a pointer to it; or 0 */
 	struct short_name short_names[MAX_SHORT]; /* of each component, leaf first */
 	/* d_name.name of each component that has no short name; 0 stands for "self" under /proc */
 	__u64 names[MAX_DEPTH];

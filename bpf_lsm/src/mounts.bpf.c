@@ -52,32 +52,63 @@ static __noinline int check_everything(__u16 operation)
 	return conclude(&request, NULL, verdict);
 }
 
-/* A place itself, and everything below it, which a mount there hides or uncovers. 1: denied. */
-static __always_inline int check_place_below(struct dentry *dentry, __u16 operation, bool trusted)
+/* A place itself, and everything below it, which a mount there hides or uncovers. `rule`: why it is not known, or 0. */
+static __always_inline __u64 judge_place_below(struct request *request, int rule)
+{
+	__u32 subtree;
+
+	rule = opaque(rule, request->switches);
+	if (rule)
+		return judge_builtin(&request->subject, rule, RIGHT_MOUNT);
+	subtree = state_subtree(request->image, request->state);
+	return stricter(judge_denials(request->image, &request->subject, request->class, request->flags, request->want),
+			judge_denials(request->image, &request->subject, subtree, request->flags, request->want),
+			request->switches);
+}
+
+/* 1: denied. */
+static __noinline int check_mount_point(struct dentry *dentry, __u16 operation)
 {
 	struct request request;
-	__u64 verdict;
-	__u32 subtree;
 	int rule;
 
 	if (!begin(&request, operation, BIT(RIGHT_MOUNT)))
 		return 0;
-	rule = opaque(classify(&request, dentry, dentry->d_inode, NULL, trusted), request.switches);
-	if (rule) {
-		verdict = judge_builtin(&request.subject, rule, RIGHT_MOUNT);
-	} else {
-		subtree = state_subtree(request.image, request.state);
-		verdict = judge_denials(request.image, &request.subject, request.class, request.flags, request.want);
-		verdict = stricter(verdict,
-				   judge_denials(request.image, &request.subject, subtree, request.flags, request.want),
-				   request.switches);
-	}
-	return conclude(&request, dentry, verdict);
+	rule = classify(&request, dentry, dentry->d_inode, NULL, true);
+	return conclude(&request, dentry, judge_place_below(&request, rule));
 }
 
-static __noinline int check_mount_point(struct dentry *dentry, __u16 operation)
+/* classify() for scratch->place. */
+static __always_inline int classify_place(struct request *request, struct scratch *scratch)
 {
-	return check_place_below(dentry, operation, true);
+	bool found = resolve_place(scratch, request->image, request->switches);
+
+	request->flags = scratch->walk.flags;
+	if (!found)
+		return request->flags & OBJECT_NO_PATH ? RULE_NO_PATH : RULE_UNRESOLVED_PATH;
+	request->state = scratch->walk.state;
+	request->class = own_class(request->image, request->state);
+	return 0;
+}
+
+/* The same for the place that a mount leaves. */
+static __noinline int check_uncovered(struct mount *mount, __u16 operation)
+{
+	struct request request;
+	struct scratch *scratch;
+	int rule = RULE_SCRATCH, denied;
+
+	if (!begin(&request, operation, BIT(RIGHT_MOUNT)))
+		return 0;
+	scratch = get_scratch();
+	if (scratch) {
+		scratch->place = read_word(&mount->mnt_mountpoint);
+		rule = classify_place(&request, scratch);
+	}
+	denied = conclude(&request, NULL, judge_place_below(&request, rule));
+	if (scratch)
+		scratch->place = 0;
+	return denied;
 }
 
 static __always_inline __u32 namespace_of(struct mount *mount)
@@ -175,7 +206,16 @@ static __noinline int guard_tree(struct mount *mount)
 	return guard_denies(switches, NULL, OP_UMOUNT, 0);
 }
 
-/* A mount leaves its place: that is uncovered, and what is below the mount goes with it. 1: denied. */
+static __always_inline bool carries_mounts(struct mount *mount)
+{
+	return read_word(&mount->mnt_mounts.next) != (__u64)__builtin_preserve_access_index(&mount->mnt_mounts);
+}
+
+/*
+ * A mount leaves its place: that is uncovered, and what is mounted on the mount goes with it. It is the place that is
+ * judged: if things are known by this mount, that is their path too, and if by another one, they keep it. What is
+ * mounted on it lies, as far as can be seen from here, anywhere below its root. 1: denied.
+ */
 static __always_inline int check_leaving(const struct vfsmount *vfsmount, __u16 operation)
 {
 	struct mount *mount = mount_of(vfsmount), *below = NULL;
@@ -185,7 +225,9 @@ static __always_inline int check_leaving(const struct vfsmount *vfsmount, __u16 
 	bpf_core_read(&below, sizeof(below), &mount->mnt_parent);
 	if (!concerns_others(mount, below))
 		return 0;
-	return check_mount_point(vfsmount->mnt_root, operation);
+	if (check_uncovered(mount, operation))
+		return 1;
+	return carries_mounts(mount) && check_mount_point(vfsmount->mnt_root, operation);
 }
 
 /* A remount, or a change of propagation (unshare, systemd and ip do that to "/"), hides nothing. As path_mount() has it. */

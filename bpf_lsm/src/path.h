@@ -54,6 +54,13 @@ static __always_inline void remember(const struct image_header *image, struct in
 	object->epoch = epoch;
 }
 
+static __always_inline void begin_walk(struct walk *walk, struct control *switches)
+{
+	__builtin_memset(walk, 0, sizeof(*walk));
+	walk->root_depth = NO_ROOT;
+	walk->init_mnt_ns = switches->init_mnt_ns;
+}
+
 /*
  * The state of an object's canonical path, in scratch->walk.state, with its flags. Returns false if there is none:
  * flags say why. `inode` is the object's own, or that of the directory it is in.
@@ -67,9 +74,7 @@ static __always_inline bool resolve(struct dentry *dentry, struct inode *inode, 
 	__u64 epoch = *(volatile __u64 *)&switches->epoch;
 
 	count(COUNT_COLD);
-	__builtin_memset(walk, 0, sizeof(*walk));
-	walk->root_depth = NO_ROOT;
-	walk->init_mnt_ns = switches->init_mnt_ns;
+	begin_walk(walk, switches);
 	walk->use_cache = switches->no_cache < 2;
 	walk->may_cache = !*(volatile __u32 *)&switches->moving;
 	if (!dentry->d_hash.pprev && dentry->d_parent != dentry)
@@ -94,6 +99,24 @@ static __always_inline bool resolve(struct dentry *dentry, struct inode *inode, 
 	}
 	if (top && walk->at_root && walk->root_depth != NO_ROOT)
 		remember(image, top->d_inode, top, name_sequence(top), walk->root_state, walk->flags, epoch);
+	return true;
+}
+
+/* The same for scratch->place, without the cache. */
+static __always_inline bool resolve_place(struct scratch *scratch, const struct image_header *image,
+					  struct control *switches)
+{
+	struct walk_context context = { .scratch = scratch, .image = image };
+	struct walk *walk = &scratch->walk;
+
+	begin_walk(walk, switches);
+	climb_probed(scratch->place, &context);
+	if (walk->flags & (OBJECT_UNRESOLVED | OBJECT_NO_PATH)) {
+		if (walk->flags & OBJECT_UNRESOLVED)
+			count(COUNT_UNRESOLVED);
+		return false;
+	}
+	descend_all(&context);
 	return true;
 }
 
@@ -130,31 +153,53 @@ static long write_component(__u32 i, struct walk_context *context)
 	return 0;
 }
 
+/* The path that was climbed into the event. */
+static __always_inline void write_path(struct walk_context *context)
+{
+	struct scratch *scratch = context->scratch;
+	struct walk *walk = &scratch->walk;
+	struct event *event = &scratch->event;
+
+	if (walk->flags & (OBJECT_UNRESOLVED | OBJECT_NO_PATH))
+		event->flags |= EVENT_PATH_UNRESOLVED;
+	if (walk->flags & OBJECT_FOREIGN)
+		event->flags |= EVENT_FOREIGN;
+	bpf_loop(walk->depth, write_component, context, 0);
+	if (!walk->depth) {
+		scratch->path[0] = '/';
+		event->path_size = 1;
+	}
+}
+
 /* The whole path into the event, without the cache. */
 static __always_inline void describe_path(struct dentry *dentry, struct scratch *scratch,
 					  const struct image_header *image, struct control *switches)
 {
 	struct walk_context context = { .scratch = scratch, .image = image };
-	struct walk *walk = &scratch->walk;
 	struct event *event = &scratch->event;
 	struct inode *inode = dentry->d_inode;
 
-	__builtin_memset(walk, 0, sizeof(*walk));
-	walk->root_depth = NO_ROOT;
-	walk->init_mnt_ns = switches->init_mnt_ns;
+	begin_walk(&scratch->walk, switches);
 	climb(dentry, NULL, &context, 0, CLIMB_DESCRIBING);
-	if (walk->flags & (OBJECT_UNRESOLVED | OBJECT_NO_PATH))
-		event->flags |= EVENT_PATH_UNRESOLVED;
-	if (walk->flags & OBJECT_FOREIGN)
-		event->flags |= EVENT_FOREIGN;
-	bpf_loop(walk->depth, write_component, &context, 0);
-	if (!walk->depth) {
-		scratch->path[0] = '/';
-		event->path_size = 1;
-	}
+	write_path(&context);
 	event->device = dentry->d_sb->s_dev;
 	if (inode)
 		event->inode = inode->i_ino;
+}
+
+/* The same for scratch->place. */
+static __always_inline void describe_place(struct scratch *scratch, const struct image_header *image,
+					   struct control *switches)
+{
+	struct walk_context context = { .scratch = scratch, .image = image };
+	struct event *event = &scratch->event;
+	struct dentry *dentry = (void *)scratch->place;
+
+	begin_walk(&scratch->walk, switches);
+	climb_probed(scratch->place, &context);
+	write_path(&context);
+	event->device = BPF_CORE_READ(dentry, d_sb, s_dev);
+	event->inode = BPF_CORE_READ(dentry, d_inode, i_ino);
 }
 
 #endif

@@ -141,6 +141,8 @@ static __noinline int report(struct attempt *attempt, struct dentry *name, const
 	bpf_get_current_comm(event->comm, sizeof(event->comm));
 	if (name)
 		describe_path(name, scratch, image, switches);
+	else if (scratch->place)
+		describe_place(scratch, image, switches);
 
 	__u32 size = event->path_size;
 

@@ -47,12 +47,11 @@ def mount(life: Life, actor: int, path: bytes, source: bytes | None) -> None:
 
 
 def _mounting(
-    life: Life, view: View, actor: int, spot: Spot, *, operation: Operation, concerns_others: bool
+    life: Life, view: View, actor: int, *spots: Spot, operation: Operation, concerns_others: bool
 ) -> list[Step]:
-    name, known = life.named(spot)
     operations = view.operations(actor)
     steps = [Step(operations.special(Special.MOUNT), operation, None, errno.EPERM)]
-    if concerns_others:
+    for name, known in map(life.named, spots if concerns_others else ()):
         steps.append(Step(operations.mount_over(name), operation, known))
     return steps
 
@@ -67,8 +66,10 @@ def unmount(life: Life, actor: int, path: bytes) -> None:
         mount = spot.mount
         if mount.under is None or spot.node is not mount.root:
             return Plan(errors=(errno.EINVAL,))
+        place = Spot(mount.under, None, b"", mount.point)
+        places = [place, spot] if any(one.under is mount for one in life.tree.mounts()) else [place]
         steps = _mounting(
-            life, view, actor, spot, operation=Operation.UMOUNT, concerns_others=mount.namespace == HOST
+            life, view, actor, *places, operation=Operation.UMOUNT, concerns_others=mount.namespace == HOST
         )
         return Plan(steps, change=lambda result, denied: life.tree.unmount(mount) if result >= 0 else None)
 

@@ -161,3 +161,17 @@ HARMLESS: Final[dict[str, str]] = {
     ),
 }
 """These are nobody's to refuse, and change nothing that is enforced."""
+
+FREE: Final[dict[str, str]] = {
+    "unmount the sysfs of a chroot": (
+        "mkdir -p /srv/c/sys; mount -t sysfs none /srv/c/sys; umount /srv/c/sys && echo done"
+    ),
+    "unmount a copy of /sys without what is mounted on it": (
+        "mkdir -p /srv/s; mount --bind /sys /srv/s; umount /srv/s && echo done"
+    ),
+    "move a sysfs": (
+        "mkdir -p /srv/d/sys /srv/e; mount --make-rprivate /; mount -t sysfs none /srv/d/sys; "
+        "call move_mount /srv/d/sys /srv/e && umount /srv/e && echo done"
+    ),
+}
+"""These are no attempts: the pins are not below what is unmounted. They succeed, and nothing is told."""

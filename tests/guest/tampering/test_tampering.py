@@ -11,7 +11,7 @@ import pytest
 
 from tests.guest import cache
 from tests.guest.guest import Guest
-from tests.guest.tampering.cases import HARMLESS, HELD
+from tests.guest.tampering.cases import FREE, HARMLESS, HELD
 from tests.guest.test_agent import SSH, wait
 
 pytestmark = [
@@ -41,19 +41,19 @@ def outcomes(enforcing: Guest) -> dict[str, dict[str, Any]]:
     """What became of each attempt. All are made on one machine, one after the other: nothing is put back."""
     for name in ("calls.py", "runner.py"):
         enforcing.put(f"/root/{name}", (HERE / name).read_bytes())
-    enforcing.put("/root/cases.json", json.dumps({"held": HELD, "harmless": HARMLESS}))
+    enforcing.put("/root/cases.json", json.dumps({"free": FREE, "held": HELD, "harmless": HARMLESS}))
     text = b""
     for kind, data in enforcing.stream("python3 /root/runner.py 2>&1", timeout=1500):
         text += data if kind == "stdout" else b""
         (cache.REPOSITORY / "build/tampering.jsonl").write_bytes(text)
     found = [json.loads(line) for line in text.splitlines() if line.startswith(b"{")]
-    assert len(found) == len(HELD) + len(HARMLESS), text[-2000:]
+    assert len(found) == len(FREE) + len(HELD) + len(HARMLESS), text[-2000:]
     return {one["name"]: one for one in found}
 
 
 def test_there_are_enough_attempts() -> None:
     assert len(HELD) >= 60
-    assert not HELD.keys() & HARMLESS.keys()
+    assert len({*FREE, *HELD, *HARMLESS}) == len(FREE) + len(HELD) + len(HARMLESS)
 
 
 @pytest.mark.parametrize("name", HELD)
@@ -62,6 +62,14 @@ def test_an_attempt_is_refused_and_told(outcomes: dict[str, dict[str, Any]], nam
     assert outcome["held"], outcome
     assert outcome["told"], outcome
     assert outcome["same"], outcome
+
+
+@pytest.mark.parametrize("name", FREE)
+def test_what_is_no_attempt_succeeds(outcomes: dict[str, dict[str, Any]], name: str) -> None:
+    outcome = outcomes[name]
+    assert outcome["said"] == "done\n", outcome
+    assert not outcome["told"], outcome
+    assert outcome["held"], outcome
 
 
 @pytest.mark.parametrize("name", HARMLESS)
