@@ -186,6 +186,16 @@ def missed(program: int) -> int:
     return low | high << 32
 
 
+def missed_by_link(link: int) -> int:
+    """The same of the program that a link attaches."""
+    number = info(link, 12)[2]
+    program = libbpf.call(f"cannot ask for program {number}", "bpf_prog_get_fd_by_id", number)
+    try:
+        return missed(program)
+    finally:
+        os.close(program)
+
+
 @contextmanager
 def _undisturbed() -> Iterator[None]:
     """No signal reaches this thread: the verifier gives up (EAGAIN) when one does, as where children end."""

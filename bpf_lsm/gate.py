@@ -14,7 +14,7 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from bpf_lsm import attach, fill, held, libbpf, pins, progress, record, tables, tasks
+from bpf_lsm import attach, bpf_object, fill, held, libbpf, pins, progress, record, tables, tasks
 from bpf_lsm.attach import Sizes
 from bpf_lsm.control import Control
 from bpf_lsm.errors import GateError
@@ -271,9 +271,18 @@ class Gate:
     # What happened
 
     def counters(self) -> dict[str, int]:
-        """By name: denied, would_deny, denials_lost, ..."""
+        """By name: denied, would_deny, denials_lost, ...; and `passed_over`, see passed_over()."""
         values = self._maps["counters"].array(len(Counter), np.dtype("<u8"))
-        return {counter.name.lower(): int(values[counter]) for counter in Counter if counter < len(values)}
+        found = {counter.name.lower(): int(values[counter]) for counter in Counter if counter < len(values)}
+        return {**found, "passed_over": self.passed_over()}
+
+    def passed_over(self) -> int:
+        """Calls at which the kernel left a program of ours out, because it was preempted there just then.
+
+        Programs on functions (renames of directories, mounting) can be; those on LSM hooks only where the kernel
+        checks them too, as before 6.2.
+        """
+        return sum(map(bpf_object.missed_by_link, self._parts.links.values()))
 
     def rule_tallies(self, count: int) -> NDArray[np.void]:
         """dtype TALLY of the first `count` rules of the image in force."""

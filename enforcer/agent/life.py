@@ -86,6 +86,7 @@ class Agent:
         self._self_fault = self_fault
         self._armed = armed
         self._search_due = 0.0
+        self._passed_over = 0
         self._clock_offset = _clock_offset()
         self._ended = threading.Event()
         self._is_off = False
@@ -257,6 +258,10 @@ class Agent:
         if self.gate.guarded and self.gate.follow_first():
             who = self.credentials.names(self.identify(1))
             self.journal.notice(f"process 1 is {who} now: what it starts for the unit is the agent")
+        if (over := self.gate.counters()["passed_over"]) > self._passed_over:
+            self._passed_over = over
+            self.gate.touch_tree()
+            self.journal.notice(f"the kernel passed over {over} calls of ours: cached paths are void")
         if abs(step := _clock_offset() - self._clock_offset) > STEP:
             self._clock_offset += step
             self.journal.notice(f"the clock was set by {step:+.0f} s: credentials are looked at anew")
@@ -289,7 +294,8 @@ class Agent:
         fault = self.policy.fault
         lost = self.gate.counters()
         losses = {
-            name: lost.get(name, 0) for name in ("denials_lost", "events_lost", "no_scratch", "no_label")
+            name: lost.get(name, 0)
+            for name in ("denials_lost", "events_lost", "no_scratch", "no_label", "passed_over")
         }
         failures = sum(reader.failures + reader.undecoded for reader in self.readers)
         return [

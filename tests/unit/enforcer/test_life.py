@@ -252,3 +252,15 @@ def test_a_revocation_is_told_to_the_gate_at_once(host: Host) -> None:
     certificates.revoke(host.places.certificates, "story", "it denied the backup")
     assert host.menshen("reload").exit_code == 0
     assert host.gate.revoked == {int.from_bytes(bytes(range(8)), "little")}
+
+
+def test_calls_that_the_kernel_passed_over_void_the_paths_and_are_told(start: Start) -> None:
+    host = start()
+    host.agent.tick()
+    assert host.gate.voided == 0
+    host.gate.counts["passed_over"] = 2
+    for _ in range(2):
+        host.agent.tick()
+    assert host.gate.voided == 1
+    assert "passed over 2 calls" in host.menshen("events", "--kind", "notice").output
+    assert ("losses", False) in [(name, ok) for name, ok, _ in host.agent.health()]
