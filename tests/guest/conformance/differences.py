@@ -7,6 +7,5 @@ from typing import Final
 KNOWN: Final[dict[str, str]] = {
     "mount06": "while a Protection is about mounts, nobody but process 1 moves one by its name",
     "ptrace11": "it traces process 1, which the guard refuses",
-    "pkey01": "anonymous huge pages are a file without a path: no-path, where jit should do",
 }
 """Name of the case, and the reason."""

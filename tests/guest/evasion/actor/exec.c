@@ -570,6 +570,39 @@ OPERATION(op_shared_anonymous, "map-shared-anonymous-code", NULL)
 	return mapped(mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
 }
 
+#define HUGE (2 << 20)
+
+static void *map_huge(int protection, int kind)
+{
+	/* Not touched, so none has to be set aside. */
+	return mmap(NULL, HUGE, protection, kind | MAP_ANONYMOUS | MAP_HUGETLB | MAP_NORESERVE, -1, 0);
+}
+
+OPERATION(op_huge, "map-huge-code", NULL)
+{
+	return mapped(map_huge(PROT_READ | PROT_EXEC, MAP_PRIVATE));
+}
+
+OPERATION(op_huge_shared, "map-huge-shared-code", NULL)
+{
+	return mapped(map_huge(PROT_READ | PROT_EXEC, MAP_SHARED));
+}
+
+OPERATION(op_protect_huge, "mprotect-huge", NULL)
+{
+	void *memory = map_huge(PROT_READ, MAP_PRIVATE);
+
+	STEP(mapped(memory));
+	return TRY(LIBC(mprotect(memory, HUGE, PROT_READ | PROT_EXEC)));
+}
+
+OPERATION(op_dual_huge, "map-dual-huge-memfd", NULL)
+{
+	int fd = STEP(LIBC(memfd_create("anon_hugepage", MFD_CLOEXEC | MFD_HUGETLB)));
+
+	return mapped(mmap(NULL, HUGE, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_NORESERVE, fd, 0));
+}
+
 OPERATION(op_own_memory, "write-own-code", NULL)
 {
 	unsigned char byte = *(unsigned char *)(uintptr_t)op_own_memory;
