@@ -279,8 +279,8 @@ class Gate:
     def passed_over(self) -> int:
         """Calls at which the kernel left a program of ours out, because it was preempted there just then.
 
-        Programs on functions (renames of directories, mounting) can be; those on LSM hooks only where the kernel
-        checks them too, as before 6.2.
+        Programs on functions (renames of directories, mounting) can be; those on LSM hooks only where the
+        kernel checks them too, as before 6.2.
         """
         return sum(map(bpf_object.missed_by_link, self._parts.links.values()))
 

@@ -145,6 +145,7 @@ class Counter(enum.IntEnum):
     UNTRUSTED_FS = 10
     GUARD = 11
     SEQUENCES_FULL = 12
+    NOT_HASHED = 13
 
 
 class LabelFlag(enum.IntFlag):

@@ -76,12 +76,31 @@ static __always_inline __u64 short_digest(struct inode *inode)
 	return bpf_be64_to_cpu(*(__u64 *)content->digest.sha256);
 }
 
+/* Hashes what is there. False: it is being written, or changed meanwhile, or cannot be read. */
+static __always_inline bool take_digest(struct file *file, struct inode *inode, struct content *content)
+{
+	struct digest digest = {};
+	__u64 changes = *(volatile __u64 *)&content->changes;
+
+	if (content->hashed == changes + 1)
+		return true;
+	if (inode->i_writecount.counter > 0)
+		return false;
+	count(COUNT_HASHED);
+	if (bpf_ima_file_hash(file, &digest, sizeof(digest)) != 4 /* HASH_ALGO_SHA256 */)
+		return false;
+	__builtin_memcpy(&content->digest, &digest, sizeof(digest));
+	content->catalogue = 0; /* look the identity up anew */
+	if (*(volatile __u64 *)&content->changes != changes)
+		return false;
+	content->hashed = changes + 1;
+	return true;
+}
+
 /* For sleepable programs: makes known_identity() answer for this file. */
 static __always_inline void identify(struct file *file, struct inode *inode)
 {
 	struct content *content;
-	struct digest digest = {};
-	__u64 changes;
 
 	if (!S_ISREG(inode->i_mode))
 		return;
@@ -92,20 +111,9 @@ static __always_inline void identify(struct file *file, struct inode *inode)
 	content = bpf_inode_storage_get(&contents, inode, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!content) /* no memory, or another task made it in this very instant (EEXIST) */
 		content = bpf_inode_storage_get(&contents, inode, 0, 0);
-	if (!content)
-		return;
-	changes = *(volatile __u64 *)&content->changes;
-	if (content->hashed == changes + 1)
-		return;
-	if (inode->i_writecount.counter > 0)
-		return;
-	count(COUNT_HASHED);
-	if (bpf_ima_file_hash(file, &digest, sizeof(digest)) != 4 /* HASH_ALGO_SHA256 */)
-		return;
-	__builtin_memcpy(&content->digest, &digest, sizeof(digest));
-	content->catalogue = 0; /* look the identity up anew */
-	if (*(volatile __u64 *)&content->changes == changes)
-		content->hashed = changes + 1;
+	/* A second time: a change that is over, as of its mode, takes nothing away. */
+	if (!content || (!take_digest(file, inode, content) && !take_digest(file, inode, content)))
+		count(COUNT_NOT_HASHED);
 }
 
 #endif

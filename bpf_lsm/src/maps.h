@@ -356,6 +356,7 @@ enum counter {
 	COUNT_UNTRUSTED_FS, /* programs on a file system whose content can change behind our back */
 	COUNT_GUARD, /* attempts on Menshen itself */
 	COUNT_SEQUENCES_FULL, /* sequences that began and are not followed: no room */
+	COUNT_NOT_HASHED, /* programs whose content could not be taken: written, changing, or no memory */
 	COUNT_COUNT,
 };
 

@@ -74,12 +74,12 @@ static __always_inline void resolve_unspecified(struct endpoint *endpoint)
 {
 	const __u32 *words = (const void *)endpoint->address;
 
-	if (words[0] || words[1] || words[2] || words[3])
+	if (words[0])
 		return;
 	if (endpoint->family == ENDPOINT_V4) {
 		endpoint->address[0] = 127;
 		endpoint->address[3] = 1;
-	} else {
+	} else if (!words[1] && !words[2] && !words[3]) {
 		endpoint->address[15] = 1;
 	}
 }
@@ -118,16 +118,18 @@ static __always_inline __u32 endpoint_class(const struct image_header *image, co
 {
 	const __u32 mask = image_mask();
 	__u32 state = automaton_byte(image, mask, image->start, endpoint->family);
-	__u32 bytes = endpoint->family == ENDPOINT_V4 ? 4 : 16;
 
-	if (!(state & STATE_SINK))
-		state = automaton_byte(image, mask, state, endpoint->protocol);
-	if (!(state & STATE_SINK))
-		state = automaton_byte(image, mask, state, endpoint->port >> 8);
-	if (!(state & STATE_SINK))
-		state = automaton_byte(image, mask, state, endpoint->port & 0xff);
-	for (__u32 byte = 0; byte < 16; byte++) {
-		if (byte >= bytes || state & STATE_SINK)
+	/* A sink steps to itself. */
+	state = automaton_byte(image, mask, state, endpoint->protocol);
+	state = automaton_byte(image, mask, state, endpoint->port >> 8);
+	state = automaton_byte(image, mask, state, endpoint->port & 0xff);
+#pragma unroll
+	for (__u32 byte = 0; byte < 4; byte++) {
+		if (!(state & STATE_SINK))
+			state = automaton_byte(image, mask, state, endpoint->address[byte]);
+	}
+	for (__u32 byte = 4; byte < 16; byte++) {
+		if (state & STATE_SINK || endpoint->family == ENDPOINT_V4)
 			break;
 		state = automaton_byte(image, mask, state, endpoint->address[byte]);
 	}

@@ -20,6 +20,7 @@ from tests.bench.world import (
     LARGE,
     MANY,
     MEMORY_BAR,
+    NO_POLICY,
     OPERATIONS,
     RULES,
     STATES,
@@ -34,7 +35,7 @@ OUTPUT: Final = Path(__file__).resolve().parents[2] / "build/bench.json"
 AREA: Final = "gate"
 BASE: Final = "no-lsm"
 APPARMOR: Final = f"apparmor-{LARGE}"
-PEERS: Final = (BASE, "registered", "empty", APPARMOR)
+PEERS: Final = (BASE, "registered", "empty", NO_POLICY, APPARMOR)
 SMALL: Final = min(RULES)
 GROWN: Final = (f"{LARGE}", f"{HUGE}", MANY)
 FIGURES: Final = {

@@ -31,6 +31,7 @@ from tests.bench.world import (
     HUGE,
     LARGE,
     MANY,
+    NO_POLICY,
     OPERATIONS,
     OTHER,
     PROGRAM,
@@ -170,6 +171,7 @@ def _ours(lane: Lane, images: dict[str, bytes], figures: dict[str, float]) -> Me
         lane.measure(guest, "empty", {"empty": "/bench/empty.bpf.o"})
         with step("loading the gate"):
             _load(guest, lane.programs)
+        lane.measure(guest, NO_POLICY, {})
         for name, image in images.items():
             guest.put(f"/bench/{name}.image", image)
         for count in RULES:

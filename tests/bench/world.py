@@ -42,6 +42,8 @@ LARGE: Final = 1000
 # What control.no_cache is for each state of the caches: bpf_lsm/src/maps.h.
 WARM: Final = "warm"
 COLD: Final = "cold"
+NO_POLICY: Final = "no-policy"
+"""Menshen's programs are attached and identities known, and no image is in force."""
 """Nothing is known of any file or directory: the whole path is walked each time, as the peers do."""
 FRESH: Final = "fresh"
 """The file is new to the gate, the directory it lies in is not."""

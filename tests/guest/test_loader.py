@@ -196,6 +196,34 @@ answer(found=found)
     assert said["found"] == [4711] * 200
 
 
+def test_what_cannot_be_hashed_has_no_identity_and_is_counted(host: Guest) -> None:
+    """A library that is open for writing, and one in memory, which can change behind our back."""
+    said = python(
+        host,
+        """
+import mmap
+gate = Gate.adopt()
+Path("/root/written").write_bytes(bytes(4096))
+
+def counted(file):
+    before = gate.counters()
+    mmap.mmap(file.fileno(), 4096, mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_EXEC).close()
+    after = gate.counters()
+    return [after[name] - before[name] for name in ("hashed", "not_hashed", "untrusted_fs")]
+
+with Path("/root/written").open("rb") as read:
+    with Path("/root/written").open("r+b"):
+        written = counted(read)
+    closed, known = counted(read), counted(read)
+with os.fdopen(os.memfd_create("code"), "r+b") as memory:
+    memory.truncate(4096)
+    foreign = counted(memory)
+answer(written=written, closed=closed, known=known, foreign=foreign)
+""",
+    )
+    assert said == {"written": [0, 1, 0], "closed": [1, 0, 0], "known": [0, 0, 0], "foreign": [0, 0, 1]}
+
+
 def test_an_upgrade_under_guard_leaves_no_gap_and_lets_no_stranger_through(host: Guest) -> None:
     said = python(
         host,

@@ -69,7 +69,8 @@ class FakeGate:
         self.holds: list[Record] = []
         self.revoked: set[int] = set()
         self.gaps: set[int] = set()
-        self.counts = {"denied": 3, "would_deny": 0, "denials_lost": 0, "events_lost": 0, "cold": 4, "passed_over": 0}
+        self.counts = dict.fromkeys(("would_deny", "denials_lost", "events_lost", "passed_over"), 0)
+        self.counts |= {"denied": 3, "cold": 4}
         self.voided = 0
         self.rules = np.zeros(65_536, TALLY)
         self.rows = np.zeros(4_096, TALLY)
