@@ -294,8 +294,7 @@ class Agent:
         fault = self.policy.fault
         lost = self.gate.counters()
         losses = {
-            name: lost.get(name, 0)
-            for name in ("denials_lost", "events_lost", "no_scratch", "no_label", "passed_over")
+            name: lost.get(name, 0) for name in ("denials_lost", "events_lost", "no_scratch", "no_label")
         }
         failures = sum(reader.failures + reader.undecoded for reader in self.readers)
         return [

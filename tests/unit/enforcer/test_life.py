@@ -263,4 +263,3 @@ def test_calls_that_the_kernel_passed_over_void_the_paths_and_are_told(start: St
         host.agent.tick()
     assert host.gate.voided == 1
     assert "passed over 2 calls" in host.menshen("events", "--kind", "notice").output
-    assert ("losses", False) in [(name, ok) for name, ok, _ in host.agent.health()]
