@@ -69,6 +69,16 @@ static __always_inline __u32 state_below(struct request *request, struct dentry 
 	return automaton_name(request->image, image_mask(), known->state, low, high);
 }
 
+/* What a walk found, into request->state and flags. Returns 0 or the builtin rule that says why there is no state. */
+static __always_inline int take_walk(struct request *request, struct walk *walk, bool arrived)
+{
+	request->flags = walk->flags;
+	if (!arrived)
+		return walk->flags & OBJECT_NO_PATH ? RULE_NO_PATH : RULE_UNRESOLVED_PATH;
+	request->state = walk->state;
+	return 0;
+}
+
 /*
  * The whole way, into request->state and flags. `inode` is the name's own or its directory's. Returns 0 or the builtin
  * rule that says why there is no state. A function of its own for its stack.
@@ -76,15 +86,14 @@ static __always_inline __u32 state_below(struct request *request, struct dentry 
 static __noinline int walk_to(struct request *request, struct dentry *dentry, struct inode *inode, bool trusted)
 {
 	struct scratch *scratch = get_scratch();
+	int rule;
 
 	if (!scratch)
 		return RULE_SCRATCH;
-	if (!resolve(dentry, inode, scratch, request->image, request->switches, trusted)) {
-		request->flags = scratch->walk.flags;
-		return request->flags & OBJECT_NO_PATH ? RULE_NO_PATH : RULE_UNRESOLVED_PATH;
-	}
-	request->flags = scratch->walk.flags;
-	request->state = scratch->walk.state;
+	rule = take_walk(request, &scratch->walk,
+			 resolve(dentry, inode, scratch, request->image, request->switches, trusted));
+	if (rule)
+		return rule;
 	if (!scratch->walk.may_cache || request->flags & (OBJECT_VOLATILE | OBJECT_DELETED))
 		request->is_fleeting = 1;
 	return 0;

@@ -81,14 +81,11 @@ static __noinline int check_mount_point(struct dentry *dentry, __u16 operation)
 /* classify() for scratch->place. */
 static __always_inline int classify_place(struct request *request, struct scratch *scratch)
 {
-	bool found = resolve_place(scratch, request->image, request->switches);
+	int rule = take_walk(request, &scratch->walk, resolve_place(scratch, request->image, request->switches));
 
-	request->flags = scratch->walk.flags;
-	if (!found)
-		return request->flags & OBJECT_NO_PATH ? RULE_NO_PATH : RULE_UNRESOLVED_PATH;
-	request->state = scratch->walk.state;
-	request->class = own_class(request->image, request->state);
-	return 0;
+	if (!rule)
+		request->class = own_class(request->image, request->state);
+	return rule;
 }
 
 /* The same for the place that a mount leaves. */

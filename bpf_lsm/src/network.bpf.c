@@ -192,11 +192,10 @@ int BPF_PROG(socket_sendmsg, struct socket *sock, struct msghdr *message, int si
 {
 	struct endpoint endpoint = {};
 	struct request request;
-	void *name;
-	__u32 protocol;
+	void *name = message->msg_name;
+	__u32 family = family_of(sock), protocol;
 
-	name = message->msg_name;
-	if (!name || !is_internet(family_of(sock)))
+	if (!name || !is_internet(family))
 		return 0;
 	protocol = protocol_of(sock);
 	/* A connected TCP socket ignores the address; fast open connects by it. */
@@ -204,7 +203,7 @@ int BPF_PROG(socket_sendmsg, struct socket *sock, struct msghdr *message, int si
 		return 0;
 	if (!begin(&request, OP_SENDMSG, BIT(RIGHT_CONNECT)))
 		return 0;
-	if (!read_endpoint(&endpoint, name, message->msg_namelen, family_of(sock)))
+	if (!read_endpoint(&endpoint, name, message->msg_namelen, family))
 		return 0;
 	resolve_unspecified(&endpoint);
 	endpoint.protocol = protocol;

@@ -61,6 +61,14 @@ static __always_inline void begin_walk(struct walk *walk, struct control *switch
 	walk->init_mnt_ns = switches->init_mnt_ns;
 }
 
+/* Did the climb come to a root? */
+static __always_inline bool arrived(struct walk *walk)
+{
+	if (walk->flags & OBJECT_UNRESOLVED)
+		count(COUNT_UNRESOLVED);
+	return !(walk->flags & (OBJECT_UNRESOLVED | OBJECT_NO_PATH));
+}
+
 /*
  * The state of an object's canonical path, in scratch->walk.state, with its flags. Returns false if there is none:
  * flags say why. `inode` is the object's own, or that of the directory it is in.
@@ -81,11 +89,8 @@ static __always_inline bool resolve(struct dentry *dentry, struct inode *inode, 
 		walk->flags |= OBJECT_DELETED;
 
 	climb(dentry, top, &context, epoch, trusted ? CLIMB_TRUSTED : CLIMB_UNTRUSTED);
-	if (walk->flags & (OBJECT_UNRESOLVED | OBJECT_NO_PATH)) {
-		if (walk->flags & OBJECT_UNRESOLVED)
-			count(COUNT_UNRESOLVED);
+	if (!arrived(walk))
 		return false;
-	}
 	descend_all(&context);
 
 	/* A change of the tree that began meanwhile may have mixed two paths: this answer is not kept. */
@@ -111,11 +116,8 @@ static __always_inline bool resolve_place(struct scratch *scratch, const struct 
 
 	begin_walk(walk, switches);
 	climb_probed(scratch->place, &context);
-	if (walk->flags & (OBJECT_UNRESOLVED | OBJECT_NO_PATH)) {
-		if (walk->flags & OBJECT_UNRESOLVED)
-			count(COUNT_UNRESOLVED);
+	if (!arrived(walk))
 		return false;
-	}
 	descend_all(&context);
 	return true;
 }

@@ -233,7 +233,7 @@ def metrics() -> tuple[Metric[Look], ...]:
         of.counter(
             "gate",
             "times",
-            "The gate's other counts, by what happened (`enum counter` of `bpf_lsm/src/maps.h`).",
+            "The gate's other counts, by what happened (`enum counter` of `maps.h`, and `passed_over`).",
             lambda look: {(name,): n for name, n in look.counters.items() if name not in _OWN_METRIC},
             "happened",
         ),

@@ -60,9 +60,8 @@ def ltp(tree: Path, into: Path) -> None:
             if not (tree / group).is_dir():
                 raise HostError(f"this tree of LTP has no {group}: README.md says which has")
             run(["make", f"-j{os.cpu_count()}", "-C", tree / group])
-            run(
-                ["make", "-C", tree / group, "install"]
-            )  # one at a time: together it installs what is not built yet
+            # not side by side: it would install what is not built yet
+            run(["make", "-C", tree / group, "install"])
     programs = (
         path for path in (into / "testcases/bin").iterdir() if path.read_bytes().startswith(b"\x7fELF")
     )

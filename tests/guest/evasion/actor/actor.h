@@ -90,6 +90,8 @@ extern int variant_is_ring;
 	})
 
 /* Calls that io_uring has too: in its variant they go through a ring. */
+/* Programs, identified and not, in "object" and in "free". */
+void set_tools(void);
 long do_openat(int folder, const char *path, int flags, int mode);
 long do_renameat2(int from, const char *old, int to, const char *new, unsigned int flags);
 long do_unlinkat(int folder, const char *path, int flags);
