@@ -162,7 +162,10 @@ answer(found=found)
 
 
 def test_a_program_that_two_tasks_start_in_the_same_instant_is_known_to_both(host: Guest) -> None:
-    """Both find no digest with the file, and only one of them can attach one."""
+    """Both find no digest with the file, and only one of them can attach one.
+
+    A guest's processors take turns, so that instant is seldom met: without the second look it passes too.
+    """
     said = python(
         host,
         """

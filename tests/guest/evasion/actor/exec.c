@@ -390,6 +390,8 @@ static int exec_probe_sharing(void)
 		}
 		_exit(0);
 	}
+	while (!(fcntl(fd, F_GETFD) & FD_CLOEXEC)) /* until it does */
+		sched_yield();
 	for (int i = 0; i < 4; i++)
 		STEP(LIBC(clone(thread_sleeps, stacks[i] + sizeof(stacks[i]),
 				CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM,
