@@ -14,13 +14,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from elftools.elf.elffile import ELFFile
-from elftools.elf.sections import SymbolTableSection
-
 from bpf_lsm import libbpf
+from bpf_lsm.btf import Btf
 from bpf_lsm.errors import GateError, KernelError, LoadError
 from bpf_lsm.kernel_map import Shape, info
 
+_CONSTANTS: Final = ".rodata"
 _RECURSION_MISSES: Final = 208  # offsets in struct bpf_prog_info
 _VERIFIED_INSNS: Final = 216
 
@@ -136,20 +135,14 @@ class BpfObject:
 
     def set_constant(self, name: str, value: int) -> None:
         """Set a `const volatile __u32` before loading."""
-        with self.path.open("rb") as file:
-            elf = ELFFile(file)
-            section = elf.get_section_index(".rodata")
-            table = elf.get_section_by_name(".symtab")
-            found = table.get_symbol_by_name(name) if isinstance(table, SymbolTableSection) else None
-            symbols = [symbol for symbol in found or () if symbol["st_shndx"] == section]
-        if len(symbols) != 1 or symbols[0]["st_size"] != 4:
+        at, size = Btf.opened(self._handle).variables(_CONSTANTS).get(name, (0, 0))
+        if size != 4:
             raise GateError(f"{self.path} has no 32-bit constant {name}")
-        constants = next(entry for entry in self.maps.values() if entry.name.endswith(".rodata"))
-        size = ctypes.c_size_t()
+        constants = next(entry for entry in self.maps.values() if entry.name.endswith(_CONSTANTS))
         start = libbpf.pointer(
-            f"cannot set {name}", "bpf_map__initial_value", constants.handle, ctypes.byref(size)
+            f"cannot set {name}", "bpf_map__initial_value", constants.handle, ctypes.byref(ctypes.c_size_t())
         )
-        ctypes.memmove(start + symbols[0]["st_value"], struct.pack("=I", value), 4)
+        ctypes.memmove(start + at, struct.pack("=I", value), 4)
 
     def load(self, log_path: Path | None = None) -> None:
         """Create the maps and load the programs; LoadError names the program that the kernel refused."""

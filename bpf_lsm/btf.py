@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
-from elftools.elf.elffile import ELFFile
+from bpf_lsm import libbpf
+from bpf_lsm.errors import GateError, KernelError
 
-from bpf_lsm.errors import GateError
-
-_MAGIC: Final = 0xEB9F
 _INT, _PTR, _ARRAY, _STRUCT, _UNION, _ENUM, _FWD = 1, 2, 3, 4, 5, 6, 7
 _TYPEDEF, _VOLATILE, _CONST, _RESTRICT, _FUNC, _PROTO, _VAR, _DATASEC = 8, 9, 10, 11, 12, 13, 14, 15
 _FLOAT, _DECL_TAG, _TYPE_TAG, _ENUM64 = 16, 17, 18, 19
@@ -58,11 +58,29 @@ class Btf:
     """The types of one object file."""
 
     def __init__(self, path: Path) -> None:
-        with path.open("rb") as file:
-            section = ELFFile(file).get_section_by_name(".BTF")
-            raw = section.data() if section is not None else b""
-        if len(raw) < 24 or struct.unpack_from("<H", raw)[0] != _MAGIC:
-            raise GateError(f"{path} has no type information", hint="compile it with clang -g")
+        with libbpf.captured():
+            try:
+                types = libbpf.pointer("", "btf__parse_elf", os.fsencode(path), None)
+            except KernelError:
+                raise GateError(f"{path} has no type information", hint="compile it with clang -g") from None
+        try:
+            self._read(types)
+        finally:
+            libbpf.library().btf__free(types)
+
+    @classmethod
+    def opened(cls, handle: int) -> Self:
+        """Of an object that libbpf has opened; variables are then where they will be."""
+        found = cls.__new__(cls)
+        found._read(libbpf.pointer("the object has no type information", "bpf_object__btf", handle))
+        return found
+
+    def _read(self, handle: int) -> None:
+        size = ctypes.c_uint32()
+        raw = ctypes.string_at(
+            libbpf.pointer("cannot read type information", "btf__raw_data", handle, ctypes.byref(size)),
+            size.value,
+        )
         header, types, types_size, strings, _ = struct.unpack_from("<IIIII", raw, 4)
         self._strings = raw[header + strings :]
         self._types = [_Type("void", 0, 0, b"", False)]
@@ -89,6 +107,15 @@ class Btf:
                     (self._string(name), value) for name, value in struct.iter_unpack("<Ii", t.tail)
                 )
         return found
+
+    def variables(self, section: str) -> dict[str, tuple[int, int]]:
+        """Where each variable of a section begins, and its size, in bytes."""
+        return {
+            self._types[variable].name: (offset, size)
+            for found in self._types
+            if found.kind == _DATASEC and found.name == section
+            for variable, offset, size in struct.iter_unpack("<III", found.tail)
+        }
 
     def maps(self) -> dict[str, str]:
         """Every map, with a description of its definition that changes when a key or value does."""

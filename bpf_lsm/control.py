@@ -7,7 +7,7 @@ import struct
 from typing import Final
 
 from bpf_lsm.kernel_map import KernelMap
-from bpf_lsm.layout import CONTROL
+from bpf_lsm.layout import CONTROL, place
 
 _NATIVE: Final = {4: struct.Struct("@I"), 8: struct.Struct("@Q")}
 
@@ -23,21 +23,14 @@ class Control:
         self._memory.madvise(mmap.MADV_DONTFORK)  # as Ring's
 
     def __getitem__(self, name: str) -> int:
-        dtype, offset = _field(name)
-        value: int = _NATIVE[dtype].unpack_from(self._memory, offset)[0]
+        offset, size = place(CONTROL, name)
+        value: int = _NATIVE[size].unpack_from(self._memory, offset)[0]
         return value
 
     def __setitem__(self, name: str, value: int) -> None:
-        dtype, offset = _field(name)
-        _NATIVE[dtype].pack_into(self._memory, offset, value)
+        offset, size = place(CONTROL, name)
+        _NATIVE[size].pack_into(self._memory, offset, value)
 
     def close(self) -> None:
         """Unmap it."""
         self._memory.close()
-
-
-def _field(name: str) -> tuple[int, int]:
-    fields = CONTROL.fields
-    assert fields is not None
-    dtype, offset = fields[name][:2]
-    return dtype.itemsize, offset

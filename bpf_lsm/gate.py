@@ -11,9 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Self
 
-import numpy as np
-from numpy.typing import NDArray
-
 from bpf_lsm import attach, bpf_object, fill, held, libbpf, pins, progress, record, tables, tasks
 from bpf_lsm.attach import Sizes
 from bpf_lsm.control import Control
@@ -22,7 +19,7 @@ from bpf_lsm.events import Event
 from bpf_lsm.fill import Fill
 from bpf_lsm.grace import Grace
 from bpf_lsm.kernel_map import KernelMap
-from bpf_lsm.layout import NO_IMAGE, TALLY, Counter, kernel_device
+from bpf_lsm.layout import NO_IMAGE, Counter, kernel_device
 from bpf_lsm.own import Own
 from bpf_lsm.pins import Parts
 from bpf_lsm.ring import Ring
@@ -272,8 +269,8 @@ class Gate:
 
     def counters(self) -> dict[str, int]:
         """By name: denied, would_deny, denials_lost, ...; and `passed_over`, see passed_over()."""
-        values = self._maps["counters"].array(len(Counter), np.dtype("<u8"))
-        found = {counter.name.lower(): int(values[counter]) for counter in Counter if counter < len(values)}
+        values = memoryview(self._maps["counters"].array(len(Counter))).cast("Q")
+        found = {counter.name.lower(): values[counter] for counter in Counter if counter < len(values)}
         return {**found, "passed_over": self.passed_over()}
 
     def passed_over(self) -> int:
@@ -284,13 +281,13 @@ class Gate:
         """
         return sum(map(bpf_object.missed_by_link, self._parts.links.values()))
 
-    def rule_tallies(self, count: int) -> NDArray[np.void]:
-        """dtype TALLY of the first `count` rules of the image in force."""
-        return self._maps["rule_tallies"].array(count, TALLY)
+    def rule_tallies(self, count: int) -> dict[int, tuple[int, int]]:
+        """Denied and would-deny of each of the first `count` rules of the image in force that ever fired."""
+        return tables.fired(self._maps["rule_tallies"], count)
 
-    def row_tallies(self, count: int) -> NDArray[np.void]:
-        """dtype TALLY of the first `count` rows."""
-        return self._maps["row_tallies"].array(count, TALLY)
+    def row_tallies(self, count: int) -> dict[int, tuple[int, int]]:
+        """The same of the first `count` rows."""
+        return tables.fired(self._maps["row_tallies"], count)
 
     def map_fill(self) -> dict[str, Fill]:
         """Entries of each map that can be full."""

@@ -8,8 +8,8 @@ from typing import Final
 
 from bpf_lsm import libbpf
 from bpf_lsm.errors import GateError, KernelError
-from bpf_lsm.events import Event, decode
-from bpf_lsm.layout import EVENT, Operation
+from bpf_lsm.events import SIZE, Event, decode
+from bpf_lsm.layout import EVENT, Operation, place
 
 _PIDFD_GETFD: Final = 438  # the number is the same on all architectures
 
@@ -31,10 +31,10 @@ def records(said: bytes) -> list[Event]:
     found: list[Event] = []
     at = 0
     while at < len(said):
-        header = said[at : at + EVENT.itemsize]
-        if len(header) < EVENT.itemsize:
+        header = said[at : at + SIZE]
+        if len(header) < SIZE:
             raise GateError(f"an iterator's last record has {len(header)} bytes")
-        end = at + EVENT.itemsize + _path_size(header)
+        end = at + SIZE + _path_size(header)
         if end > len(said):
             raise GateError("an iterator's last record is shorter than the path that it announces")
         event = decode(said[at:end])
@@ -55,7 +55,5 @@ def take(pidfd: int, descriptor: int) -> int:
 
 
 def _path_size(header: bytes) -> int:
-    fields = EVENT.fields
-    assert fields is not None
-    offset = fields["path_size"][1]
-    return int.from_bytes(header[offset : offset + 2], "little")
+    offset, size = place(EVENT, "path_size")
+    return int.from_bytes(header[offset : offset + size], "little")

@@ -8,9 +8,6 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from bpf_lsm import libbpf
 from bpf_lsm.errors import KernelError
 
@@ -79,12 +76,12 @@ class KernelMap:
         """How many keys a hash map has. While others change it, nearly so."""
         return sum(found for _keys, _values, found in self._batches(_BATCH))
 
-    def array(self, count: int, dtype: np.dtype[np.void] | np.dtype[np.uint64]) -> NDArray[np.void]:
-        """The first `count` values of an array map."""
+    def array(self, count: int) -> bytes:
+        """The first `count` values of an array map, or all if it has less, one after the other."""
         count = min(count, self.shape.max_entries)
         for _keys, values, got in self._batches(count):
-            return np.frombuffer(values, dtype, count=got)
-        return np.empty(0, dtype)
+            return values[: got * self.shape.value_size]
+        return b""
 
     def clear(self) -> None:
         """Remove every key of a hash map."""

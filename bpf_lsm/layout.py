@@ -6,11 +6,11 @@ object file: a field that moves on one side only is a failing test.
 
 from __future__ import annotations
 
+import ctypes
 import enum
 import os
+from collections.abc import Mapping
 from typing import Final
-
-import numpy as np
 
 IMAGE_SLACK: Final = 4096
 """Bytes that a slot is larger than the image capacity, so that the programs' reads stay in bounds."""
@@ -179,113 +179,116 @@ class OwnBy(enum.IntEnum):
     WATCH_READS = 2
 
 
-EVENT: Final = np.dtype(
-    [
-        ("time", "<u8"),
-        ("generation", "<u8"),
-        ("subject", "<u8"),
-        ("target", "<u8"),
-        ("session", "<u8"),
-        ("cgroup", "<u8"),
-        ("inode", "<u8"),
-        ("device", "<u4"),
-        ("pid", "<u4"),
-        ("tid", "<u4"),
-        ("ppid", "<u4"),
-        ("uid", "<u4"),
-        ("login_uid", "<u4"),
-        ("rule", "<u4"),
-        ("row", "<u4"),
-        ("class", "<u4"),
-        ("detail", "<u4"),
-        ("operation", "<u2"),
-        ("kind", "u1"),
-        ("right", "u1"),
-        ("protocol", "u1"),
-        ("family", "u1"),
-        ("port", "<u2"),
-        ("address", "u1", (16,)),
-        ("comm", "S16"),
-        ("flags", "<u2"),
-        ("path_size", "<u2"),
-        ("target_pid", "<u4"),
-    ]
+Struct = type[ctypes.LittleEndianStructure]
+
+U8, U16, U32, U64 = ctypes.c_uint8, ctypes.c_uint16, ctypes.c_uint32, ctypes.c_uint64
+
+
+def _struct(name: str, **fields: type) -> Struct:
+    return type(name, (ctypes.LittleEndianStructure,), {"_fields_": list(fields.items())})
+
+
+EVENT: Final = _struct(
+    "event",
+    time=U64,
+    generation=U64,
+    subject=U64,
+    target=U64,
+    session=U64,
+    cgroup=U64,
+    inode=U64,
+    device=U32,
+    pid=U32,
+    tid=U32,
+    ppid=U32,
+    uid=U32,
+    login_uid=U32,
+    rule=U32,
+    row=U32,
+    **{"class": U32},
+    detail=U32,
+    operation=U16,
+    kind=U8,
+    right=U8,
+    protocol=U8,
+    family=U8,
+    port=U16,
+    address=U8 * 16,
+    comm=ctypes.c_char * 16,
+    flags=U16,
+    path_size=U16,
+    target_pid=U32,
 )
 
-CONTROL: Final = np.dtype(
-    [
-        ("active", "<u4"),
-        ("guard", "<u4"),
-        ("epoch", "<u8"),
-        ("moving", "<u4"),
-        ("init_mnt_ns", "<u4"),
-        ("agent", "<u8"),
-        ("catalogue", "<u8"),
-        ("no_cache", "<u4"),
-        ("zero", "<u4"),
-        ("pins_device", "<u4"),
-        ("reserved2", "<u4"),
-        ("agent_pid", "<u8"),
-        ("command", "<u8"),
-        ("first", "<u8"),
-        ("watch", "<u8"),
-    ]
+CONTROL: Final = _struct(
+    "control",
+    active=U32,
+    guard=U32,
+    epoch=U64,
+    moving=U32,
+    init_mnt_ns=U32,
+    agent=U64,
+    catalogue=U64,
+    no_cache=U32,
+    zero=U32,
+    pins_device=U32,
+    reserved2=U32,
+    agent_pid=U64,
+    command=U64,
+    first=U64,
+    watch=U64,
 )
 
-DIGEST: Final = np.dtype([("sha256", "u1", (32,))])
+DIGEST: Final = _struct("digest", sha256=U8 * 32)
 
-CREDENTIAL: Final = np.dtype([("identity", "<u8"), ("flags", "<u4"), ("reserved", "<u4")])
+CREDENTIAL: Final = _struct("credential", identity=U64, flags=U32, reserved=U32)
 
-LABEL: Final = np.dtype(
-    [
-        ("identity", "<u8"),
-        ("generation", "<u8"),
-        ("row", "<u2"),
-        ("row_flags", "<u2"),
-        ("watch", "<u4"),
-        ("flags", "<u4"),
-        ("reserved", "<u4"),
-        ("pending", "<u8"),
-        ("session", "<u8"),
-        ("digest", "<u8"),
-        ("login_uid", "<u4"),
-        ("refused", "<u4"),
-    ]
+LABEL: Final = _struct(
+    "label",
+    identity=U64,
+    generation=U64,
+    row=U16,
+    row_flags=U16,
+    watch=U32,
+    flags=U32,
+    reserved=U32,
+    pending=U64,
+    session=U64,
+    digest=U64,
+    login_uid=U32,
+    refused=U32,
 )
 
-ALIAS_KEY: Final = np.dtype([("inode", "<u8"), ("device", "<u4"), ("generation", "<u4")])
+ALIAS_KEY: Final = _struct("alias_key", inode=U64, device=U32, generation=U32)
 
-ALIAS: Final = np.dtype([("class", "<u4", (2,))])
+ALIAS: Final = _struct("alias", **{"class": U32 * 2})
 """By slot."""
 
-FILE_KEY: Final = np.dtype([("inode", "<u8"), ("device", "<u8")])
+FILE_KEY: Final = _struct("file_key", inode=U64, device=U64)
 
-OWN_KEY: Final = np.dtype([("kind", "<u4"), ("id", "<u4")])
+OWN_KEY: Final = _struct("own_key", kind=U32, id=U32)
 
-TALLY: Final = np.dtype([("denied", "<u8"), ("would_deny", "<u8")])
+TALLY: Final = _struct("tally", denied=U64, would_deny=U64)
 
-PROGRESS_KEY: Final = np.dtype([("session", "<u8"), ("sequence", "<u8")])
+PROGRESS_KEY: Final = _struct("progress_key", session=U64, sequence=U64)
 
-WAIT: Final = np.dtype(
-    [("start", "<u8"), ("until", "<u8"), ("ports", "<u2", (8,)), ("count", "<u4"), ("reserved", "<u4")]
-)
+WAIT: Final = _struct("wait", start=U64, until=U64, ports=U16 * 8, count=U32, reserved=U32)
 """How far one sequence has come in one session, for one step; a value of `progress` is eight of them."""
 
-STRUCTS: Final = {
-    "event": EVENT,
-    "control": CONTROL,
-    "digest": DIGEST,
-    "credential": CREDENTIAL,
-    "label": LABEL,
-    "alias_key": ALIAS_KEY,
-    "alias": ALIAS,
-    "file_key": FILE_KEY,
-    "own_key": OWN_KEY,
-    "tally": TALLY,
-    "progress_key": PROGRESS_KEY,
-    "wait": WAIT,
-}
+STRUCTS: Final[Mapping[str, Struct]] = {
+    each.__name__: each
+    for each in (
+        EVENT, CONTROL, DIGEST, CREDENTIAL, LABEL, ALIAS_KEY, ALIAS, FILE_KEY, OWN_KEY, TALLY,
+        PROGRESS_KEY, WAIT,
+    )
+}  # fmt: skip
 """By the struct's name in C."""
+
+
+def place(struct: Struct, field: str) -> tuple[int, int]:
+    """Where a field begins and how large it is, in bytes."""
+    found = getattr(struct, field)
+    return found.offset, found.size
 
 
 def kernel_device(device: int) -> int:

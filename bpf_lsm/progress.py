@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import struct
 import sys
 import time
 from collections.abc import Collection, Mapping
-from typing import Final
-
-import numpy as np
+from typing import Any, Final
 
 from bpf_lsm.kernel_map import KernelMap
 from bpf_lsm.layout import WAIT
@@ -45,7 +44,7 @@ def sweep(maps: Mapping[str, KernelMap]) -> int:
     """Forget sessions whose sequences cannot come true any more; how many. The table is bounded."""
     table, moment, gone = maps["progress"], now(), 0
     for key, value in table.items().items():
-        waits = np.frombuffer(value, WAIT)
-        if not np.any((waits["start"] > 0) & (waits["until"] >= moment)):
+        waits: Any = (WAIT * (len(value) // ctypes.sizeof(WAIT))).from_buffer_copy(value)
+        if not any(wait.start and wait.until >= moment for wait in waits):
             gone += table.delete(key)
     return gone

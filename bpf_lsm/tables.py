@@ -15,6 +15,7 @@ _CREDENTIAL: Final = struct.Struct("=QII")
 _IDENTITY: Final = struct.Struct("=Q")
 _ALIAS: Final = struct.Struct("=QII")
 _CLASSES: Final = struct.Struct("=II")  # by slot
+_TALLY: Final = struct.Struct("=QQ")
 DIGEST_SIZE: Final = 32
 
 
@@ -100,3 +101,9 @@ def change_aliases(
         else:
             gone.append(key)
     change(table, rows, gone)
+
+
+def fired(tallies: KernelMap, count: int) -> dict[int, tuple[int, int]]:
+    """Denied and would-deny of each of the first `count` rules, or rows, that ever fired."""
+    found = enumerate(_TALLY.iter_unpack(tallies.array(count)))
+    return {number: (denied, would_deny) for number, (denied, would_deny) in found if denied or would_deny}

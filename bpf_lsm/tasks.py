@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import struct
 from collections.abc import Mapping
@@ -19,7 +20,7 @@ _IDENTITY: Final = struct.Struct("=Q")
 _LABEL: Final = struct.Struct("=QQHHIIIQQQII")
 _ROUNDS: Final = 16
 
-assert _LABEL.size == LABEL.itemsize
+assert _LABEL.size == ctypes.sizeof(LABEL)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,8 @@ from bpf_lsm.fill import Fill
 from bpf_lsm.grace import Grace
 from bpf_lsm.kernel_map import KernelMap
 from bpf_lsm.observation import OBSERVATION, STRING, STRING_FIRST, STRING_NUMBERS, Raw, Tally, Type
-from bpf_lsm.ring import Ring, RowRing
+from bpf_lsm.ring import Ring
+from bpf_lsm.row_ring import RowRing
 from bpf_lsm.sources import Source
 
 OBJECT: Final = Path(__file__).parent / "objects" / "watch.bpf.o"
@@ -341,8 +342,8 @@ class Watch:
 
     def counters(self) -> Counters:
         """Exact, whatever was lost."""
-        rows = self._maps["tallies"].array(TYPES, TALLIES)["count"]
-        meters = self._maps["meters"].array(len(Meter), np.dtype("<u8"))
+        rows = np.frombuffer(self._maps["tallies"].array(TYPES), TALLIES)["count"]
+        meters = np.frombuffer(self._maps["meters"].array(len(Meter)), "<u8")
         return Counters(
             {type_: {tally: int(rows[type_][tally]) for tally in Tally} for type_ in Type},
             {meter: int(meters[meter]) for meter in Meter},
@@ -368,4 +369,4 @@ class Watch:
 
     def tallies(self) -> NDArray[Any]:
         """The counters as an array [type, Tally]."""
-        return self._maps["tallies"].array(TYPES, TALLIES)["count"]
+        return np.frombuffer(self._maps["tallies"].array(TYPES), TALLIES)["count"]

@@ -3,12 +3,4 @@
 `agent/` is what lives, `commands/` one command each, `api/` what they speak. Nothing here decides an access.
 """
 
-from importlib import metadata
-
-
-def version() -> str:
-    """The version of the installed distribution."""
-    try:
-        return metadata.version("menshen")
-    except metadata.PackageNotFoundError:
-        return "0 (not installed)"
+__version__ = "0.1.0"

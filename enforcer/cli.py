@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from enforcer import version
+from enforcer import __version__
 
 COMMANDS = {
     "agent": ("enforcer.commands.agent:agent", "Run the agent: load the gate, apply policies, serve."),
@@ -75,7 +75,7 @@ def _further(name: str) -> click.Command:
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(version(), prog_name="menshen")
+@click.version_option(__version__, prog_name="menshen")
 @click.option(
     "--socket",
     type=click.Path(path_type=Path),

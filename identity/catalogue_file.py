@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from sys import intern
 from typing import Any
 
 from identity.catalogue import Catalogue, Entry, Source
@@ -95,7 +96,10 @@ def _entry(path: Path, number: int, line: bytes) -> Entry:
             value is None or type(value) is int for value in (expires, at)
         ):
             try:
-                return Entry(bytes.fromhex(digest), identity, Source(source), seen, expires, evidence, by, at)
+                said = (intern(evidence), intern(by))  # as the identity: one string for many entries
+                return Entry(
+                    bytes.fromhex(digest), intern(identity), Source(source), seen, expires, *said, at
+                )
             except (ValueError, IdentityError) as error:
                 raise IdentityError(f"catalogue entry is not valid: {error}", place=place) from None
         case _:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -10,20 +9,13 @@ import numpy as np
 
 from policies.errors import PolicyError
 from policies.image import (
-    CELL,
-    ENTRY,
-    HEADER,
-    IDENTITY,
     MAGIC,
     MAX_COUNT,
     MAX_ROWS,
     MAX_SEQUENCES,
     MAX_SLOTS,
     MAX_STEPS,
-    NAME,
-    ROW,
     ROW_FIRST,
-    SEQUENCES,
     STATE_FLAGS,
     STATE_SHORTCUT,
     SYM_BEHIND,
@@ -32,9 +24,10 @@ from policies.image import (
     SYM_REST,
     SYM_STOPS,
     SYM_SUBTREE,
-    TARGET,
     VERSION,
+    content_hash,
 )
+from policies.layout import CELL, ENTRY, HEADER, IDENTITY, NAME, ROW, SEQUENCES, TARGET
 
 _ALIGNMENT: Final = ENTRY.itemsize
 
@@ -88,14 +81,6 @@ def read(image: bytes) -> Sections:
     _check_automaton(found)
     _check_sequences(found)
     return replace(found, grid=found.grid.reshape(n_rows, n_classes))
-
-
-def content_hash(image: bytes) -> bytes:
-    """sha256 of the image with its hash and generation zero."""
-    header = np.frombuffer(image, dtype=HEADER, count=1).copy()
-    header["hash"] = 0
-    header["generation"] = 0
-    return hashlib.sha256(header.tobytes() + image[HEADER.itemsize :]).digest()
 
 
 def _header(image: bytes) -> Any:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 import socket
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import astuple
+from sys import intern
 from typing import Any, Final
 
 from enforcer.agent.compiling import Compiled, Document, Subject
@@ -74,12 +75,17 @@ def compiled_from_data(data: Any, image: bytes) -> Compiled:
     return Compiled(
         image,
         digest,
-        tuple(Document(*row) for row in documents),
-        tuple(Rule(*row) for row in rules),
-        tuple(Subject(*row) for row in subjects),
+        tuple(Document(*_once(row)) for row in documents),
+        tuple(Rule(*_once(row)) for row in rules),
+        tuple(Subject(*_once(row)) for row in subjects),
         tuple(Problem(*row) for row in warnings),
         tuple(Problem(*row) for row in lockouts),
     )
+
+
+def _once(row: Sequence[Any]) -> Iterator[Any]:
+    """With strings that are kept once: rules repeat files and modes, generations repeat rules."""
+    return (intern(each) if type(each) is str else each for each in row)
 
 
 def error_as_data(error: EnforcerError) -> list[Any]:

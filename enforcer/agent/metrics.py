@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
-from enforcer import version
+from enforcer import __version__
 from enforcer.serving.metrics import Metric, Names, Value
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def _policy(rule: Rule) -> Labels:
 
 
 def _build(_: Look) -> Value:
-    return {(version(), os.uname().release): 1}
+    return {(__version__, os.uname().release): 1}
 
 
 def _standing(look: Look) -> Value:

@@ -28,7 +28,7 @@ from enforcer.agent.compiler_wire import (
 )
 from enforcer.agent.compiling import Compiled, Compiler, Document, Files
 from enforcer.errors import EnforcerError
-from policies.sections import content_hash
+from policies.image import content_hash
 
 log = logging.getLogger("menshen.compiler")
 

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from enforcer import version
+from enforcer import __version__
 from enforcer.agent.compiling import Compiled, Document
 from enforcer.agent.rules import Rule
 from enforcer.api import menshen_pb2 as pb
@@ -38,7 +38,7 @@ class Report:
             mode=mode_in_words(current),
             generation=agent.policy.generation,
             hash=current.hash if current else "",
-            version=version(),
+            version=__version__,
             kernel=os.uname().release,
             started=agent.started,
             policies=len(current.documents) if current else 0,

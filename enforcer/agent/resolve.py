@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
+from sys import intern
 from typing import TYPE_CHECKING
 
 from bpf_lsm.layout import NO_RIGHT, EventKind, Operation
@@ -24,7 +26,7 @@ _KINDS = {
 
 
 class Resolver:
-    """Knows names, rules and clocks."""
+    """Knows names, rules and clocks. Words that many events share are kept once: thousands of events are."""
 
     def __init__(self, names: Names, rules: RuleTables, proc: Path = Path("/proc")) -> None:
         self._names = names
@@ -40,10 +42,10 @@ class Resolver:
             id=number,
             time=round(_boot_offset() + record.time / 1e9, 6),
             kind=kind,
-            subject=self._names(record.subject),
-            target=self._names(record.target) if record.target else "",
-            operation=record.operation.word,
-            right="" if record.right == NO_RIGHT else right_word(record.right),
+            subject=intern(self._names(record.subject)),
+            target=intern(self._names(record.target)) if record.target else "",
+            operation=intern(record.operation.word),
+            right="" if record.right == NO_RIGHT else intern(right_word(record.right)),
             path=record.path,
             address=record.address,
             port=record.port,
@@ -53,17 +55,17 @@ class Resolver:
             ppid=record.ppid,
             uid=record.uid,
             login_uid=record.login_uid,
-            comm=record.comm,
-            exe=record.path if started else self._exe(record.pid),
+            comm=intern(record.comm),
+            exe=record.path if started else intern(self._exe(record.pid)),
             generation=record.generation,
             rule=0 if started else record.rule,
             rule_name="" if started else rule.name,
             rule_kind="" if started else rule.kind,
-            rule_place="" if started else rule.place,
+            rule_place="" if started else intern(rule.place),
             rule_text="" if started else rule.text,
             mode="" if started else _mode(kind),
             detail=record.detail,
-            detail_words=_detail(record),
+            detail_words=intern(_detail(record)),
             flags=tuple(flag.name.lower().replace("_", "-") for flag in record.flags if flag.name),
             cgroup=record.cgroup,
             target_pid=record.target_pid,
@@ -73,7 +75,7 @@ class Resolver:
     def _exe(self, pid: int) -> str:
         """What the process runs when we look; it may have ended, or gone on to another program."""
         try:
-            return str((self._proc / str(pid) / "exe").readlink())
+            return os.readlink(f"{self._proc}/{pid}/exe")  # noqa: PTH115 - pathlib keeps every pid it saw
         except OSError:
             return ""
 

@@ -9,14 +9,9 @@ from __future__ import annotations
 import json
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from enforcer.agent.gateway import GateLike
 from identity.files import write_atomically
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 log = logging.getLogger("menshen.tallies")
 
@@ -50,7 +45,7 @@ class Tallies:
     def begin(self, generation: int) -> None:
         """A new image is in force: count from here."""
         rules, rows = self._sizes
-        self._base = (_pairs(self._gate.rule_tallies(rules)), _pairs(self._gate.row_tallies(rows)))
+        self._base = (self._gate.rule_tallies(rules), self._gate.row_tallies(rows))
         kept = {"generation": generation, "rules": self._base[0], "rows": self._base[1]}
         try:
             write_atomically(self._path, json.dumps(kept).encode())
@@ -59,16 +54,11 @@ class Tallies:
 
     def rules(self, count: int) -> dict[int, Pair]:
         """Of the rules that fired."""
-        return _less(_pairs(self._gate.rule_tallies(count)), self._base[0])
+        return _less(self._gate.rule_tallies(count), self._base[0])
 
     def rows(self, count: int) -> dict[int, Pair]:
         """Of the subjects that were denied something."""
-        return _less(_pairs(self._gate.row_tallies(count)), self._base[1])
-
-
-def _pairs(table: NDArray[np.void]) -> dict[int, Pair]:
-    fired = ((table["denied"] != 0) | (table["would_deny"] != 0)).nonzero()[0]
-    return {int(at): (int(table["denied"][at]), int(table["would_deny"][at])) for at in fired}
+        return _less(self._gate.row_tallies(count), self._base[1])
 
 
 def _less(now: dict[int, Pair], before: dict[int, Pair]) -> dict[int, Pair]:

@@ -6,8 +6,8 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from enforcer import __version__
 from enforcer import settings as settings_file
-from enforcer import version
 from enforcer.errors import EnforcerError
 from enforcer.places import Places
 from enforcer.settings import Settings
@@ -55,5 +55,5 @@ def load(settings: Settings, known: int) -> Gate:
         Path(bpf_lsm.__file__).parent / OBJECT,
         capacity=settings.image_capacity,
         catalogue_size=max(settings.catalogue_size, known),
-        version=version(),
+        version=__version__,
     )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from bpf_lsm.collection import Meter
 from bpf_lsm.observation import Tally
-from enforcer import version
+from enforcer import __version__
 from enforcer.serving.metrics import Metric, Names, Value
 from enforcer.watch.report import health
 
@@ -97,7 +97,7 @@ def metrics() -> tuple[Metric[Look], ...]:
             "build_info",
             "1",
             "What runs, on which kernel, with which set of programs.",
-            lambda look: {(version(), os.uname().release, look.watch.source.mode): 1},
+            lambda look: {(__version__, os.uname().release, look.watch.source.mode): 1},
             "version",
             "kernel",
             "sources",

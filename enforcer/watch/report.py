@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from bpf_lsm.observation import Tally
-from enforcer import version
+from enforcer import __version__
 from enforcer.api import watch_pb2 as pb
 from enforcer.serving.process import resident_bytes
 
@@ -21,7 +21,7 @@ def status(watch: Watch) -> pb.WatchStatusReply:
     host = os.uname()
     store = watch.store
     return pb.WatchStatusReply(
-        version=version(),
+        version=__version__,
         kernel=host.release,
         host=host.nodename,
         sources=watch.source.mode,

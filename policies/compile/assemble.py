@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from policies.compile.comb import Comb
 from policies.compile.plan import Plan, Row
-from policies.image import HEADER, IDENTITY, MAGIC, ROW, TARGET, VERSION, RowFlag, Special
+from policies.image import MAGIC, VERSION, RowFlag, Special
+from policies.layout import HEADER, IDENTITY, ROW, TARGET
 from policies.names import identity_id
 
 ALL_64: Final = (1 << 64) - 1

@@ -13,7 +13,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from policies.image import CELL, MAX_CELLS, Right
+from policies.image import MAX_CELLS, Right
+from policies.layout import CELL
 
 RIGHTS: Final = tuple(right for right in Right if right < Right.WAIVE_EXECUTE_UNSIGNED)
 N_RIGHTS: Final = len(RIGHTS)

@@ -12,7 +12,6 @@ import numpy.typing as npt
 from policies.compile.dfa import Dfa
 from policies.compile.shortcuts import Shortcut, name_table
 from policies.image import (
-    ENTRY,
     STATE_NAMES,
     STATE_SHORTCUT,
     STATE_SINK,
@@ -24,6 +23,7 @@ from policies.image import (
     SYM_STOPS,
     SYM_SUBTREE,
 )
+from policies.layout import ENTRY
 
 CHUNK: Final = 1 << 12
 """Entries whose use is kept in one integer; more than a state spans."""

@@ -20,7 +20,8 @@ from policies.compile.plan import Glob, Guard, Plan, Unit
 from policies.compile.shortcuts import shortcuts
 from policies.compile.subtree import subtrees
 from policies.errors import NOWHERE, Place, PolicyError, PolicyErrors
-from policies.image import ENTRY, HEADER, MAX_CELLS, MAX_ROWS, SEQUENCES
+from policies.image import MAX_CELLS, MAX_ROWS
+from policies.layout import ENTRY, HEADER, SEQUENCES
 from policies.meta import Meta, RuleEntry, encode
 from policies.model import Documents, Policy, Protection
 from policies.parse import base_rules, clashes

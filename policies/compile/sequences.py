@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from policies.endpoint import EndpointPattern
 from policies.errors import PolicyError, PolicyErrors
-from policies.image import MAX_SEQUENCES, MAX_SLOTS, SEQUENCES, Operation, Right, StepFlag
+from policies.image import MAX_SEQUENCES, MAX_SLOTS, Operation, Right, StepFlag
+from policies.layout import SEQUENCES
 from policies.meta import RuleEntry
 from policies.model import Mode
 from policies.pattern import Pattern

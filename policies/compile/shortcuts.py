@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from policies.compile.dfa import Dfa
-from policies.image import NAME, SHORT_NAME, hash_name
+from policies.image import SHORT_NAME, hash_name
+from policies.layout import NAME
 from policies.pattern import SLASH
 
 MAX_STOPS: Final = 4

@@ -108,7 +108,10 @@ def _fill(agent: Any) -> None:
     total = agent._settings.keep_events
     for first in range(0, total, 500):
         ring.put(
-            *(record(b"/srv/tenant-%05d/ledger" % number, pid=number) for number in range(first, first + 500))
+            *(
+                record(b"/srv/tenant-%05d/ledger" % number, pid=number, generation=agent.policy.generation)
+                for number in range(first, first + 500)
+            )
         )
         reader.drain(0)
     if len(agent.feed.old(lambda _: True)) != total:

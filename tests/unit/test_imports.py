@@ -37,8 +37,11 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
 EMPTY_NAMES = {"utils", "util", "helpers", "common", "misc"}
 """Names that say nothing of what is in a module."""
 
-HEAVY = ("grpc", "google.protobuf", "cryptography", "numpy", "jsonschema", "rich", "yaml", "elftools")
+HEAVY = ("grpc", "google.protobuf", "cryptography", "numpy", "jsonschema", "rich", "yaml")
 """What `menshen --help` must not wait for."""
+
+COMPILERS = {"enforcer.agent.language", "enforcer.agent.compiler_process"}
+"""Of the agent's modules those that only its compiler's process needs."""
 
 
 @dataclass(frozen=True)
@@ -178,13 +181,26 @@ def test_a_folder_says_in_its_first_line_what_it_is_for(package: str) -> None:
     assert [init.relative_to(ROOT).as_posix() for init in silent] == []
 
 
-@pytest.mark.parametrize("doing", ["import enforcer.cli", "from enforcer.cli import main; main(['--help'])"])
-def test_the_command_line_begins_without_heavy_modules(doing: str) -> None:
+def loaded_by(doing: str) -> list[str]:
+    """The modules of a fresh Python that has done this."""
     code = (
         "import atexit, json, sys\n"
         "atexit.register(lambda: print(json.dumps(sorted(sys.modules)), file=sys.stderr))\n" + doing
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
-    loaded = json.loads(done.stderr.splitlines()[-1])
+    found: list[str] = json.loads(done.stderr.splitlines()[-1])
+    return found
+
+
+@pytest.mark.parametrize("doing", ["import enforcer.cli", "from enforcer.cli import main; main(['--help'])"])
+def test_the_command_line_begins_without_heavy_modules(doing: str) -> None:
+    loaded = loaded_by(doing)
     assert "enforcer.cli" in loaded
     assert [name for name in loaded if any(is_within(name, heavy) for heavy in HEAVY)] == []
+
+
+def test_the_agent_does_without_arrays_and_without_the_compiler() -> None:
+    names = {f"enforcer.agent.{path.stem}" for path in (ROOT / "enforcer/agent").glob("[!_]*.py")}
+    loaded = loaded_by(f"import bpf_lsm.gate, {', '.join(sorted(names - COMPILERS))}")
+    assert "enforcer.agent.life" in loaded
+    assert [name for name in loaded if is_within(name, "numpy") or is_within(name, "policies.compile")] == []

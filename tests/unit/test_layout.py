@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import enum
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,24 +14,25 @@ import pytest
 from bpf_lsm import collection, generate, layout, observation, slots
 from bpf_lsm.btf import Btf, Struct
 from policies import image
+from policies import layout as image_layout
 from tests.unit.bpf_lsm.compiling import OBJECT, SOURCES, build
 
 IMAGE_STRUCTS = {
-    "image_header": image.HEADER,
-    "image_row": image.ROW,
-    "image_target": image.TARGET,
-    "image_identity": image.IDENTITY,
-    "image_cell": image.CELL,
-    "image_step": image.STEP,
-    "image_sequence": image.SEQUENCE,
-    "image_sequences": image.SEQUENCES,
-    "image_name": image.NAME,
+    "image_header": image_layout.HEADER,
+    "image_row": image_layout.ROW,
+    "image_target": image_layout.TARGET,
+    "image_identity": image_layout.IDENTITY,
+    "image_cell": image_layout.CELL,
+    "image_step": image_layout.STEP,
+    "image_sequence": image_layout.SEQUENCE,
+    "image_sequences": image_layout.SEQUENCES,
+    "image_name": image_layout.NAME,
 }
 WATCH_STRUCTS = collection.STRUCTS | {
     "observation": observation.OBSERVATION,
     "string_record": observation.STRING,
 }
-STRUCTS = layout.STRUCTS | IMAGE_STRUCTS | WATCH_STRUCTS
+STRUCTS: dict[str, Any] = {**layout.STRUCTS} | IMAGE_STRUCTS | WATCH_STRUCTS
 
 # C enumeration -> (Python enumeration, the prefix in C, members that only C has)
 ENUMS: dict[str, tuple[type[enum.IntEnum] | type[enum.IntFlag], str, set[str]]] = {
@@ -108,29 +111,44 @@ def compiled(sources: Path, folder: Path) -> Btf:
     return Btf(build(source, folder / "layout.bpf.o", sources=sources))
 
 
+Place = tuple[int, int, int]
+"""Where a field begins, its size, and that of one element; the last 0 for characters."""
+
+
+def fields_of(struct: Any) -> tuple[int, dict[str, Place]]:
+    """The size of a numpy dtype or a ctypes structure, and its fields."""
+    if isinstance(struct, np.dtype):
+        assert struct.fields is not None
+        places = {
+            name: (offset, base.itemsize, base.base.itemsize * (base.base.kind != "S"))
+            for name, (base, offset, *_) in struct.fields.items()
+        }
+        return struct.itemsize, places
+    places = {}
+    for name, kind in struct._fields_:
+        element = kind._type_ if issubclass(kind, ctypes.Array) else kind
+        places[name] = (*layout.place(struct, name), ctypes.sizeof(element) * (element is not ctypes.c_char))
+    return ctypes.sizeof(struct), places
+
+
 def differences(name: str, there: Struct) -> list[str]:
-    """What differs between a C struct and its dtype, as sentences."""
-    dtype = STRUCTS[name]
-    fields = dtype.fields
-    assert fields is not None
-    ours = {
-        field: (offset, base.itemsize, int(np.prod(base.shape)) * (base.base.itemsize or 1))
-        for field, (base, offset, *_) in fields.items()
-    }
+    """What differs between a C struct and ours, as sentences."""
+    size, ours = fields_of(STRUCTS[name])
     found = []
-    if dtype.itemsize != there.size:
-        found.append(f"struct {name} has {there.size} bytes, its dtype {dtype.itemsize}")
+    if size != there.size:
+        found.append(f"struct {name} has {there.size} bytes, ours {size}")
     theirs = {field.name: field for field in there.fields}
     for missing in ours.keys() ^ theirs.keys():
         found.append(f"struct {name}: only one side has {missing}")
     for field in ours.keys() & theirs.keys():
         c = theirs[field]
-        if (ours[field][0], ours[field][1]) != (c.offset, c.size * c.count):
+        offset, size, element = ours[field]
+        if (offset, size) != (c.offset, c.size * c.count):
             found.append(
                 f"struct {name}.{field}: C has {c.size * c.count} bytes at {c.offset}, "
-                f"Python {ours[field][1]} at {ours[field][0]}"
+                f"Python {size} at {offset}"
             )
-        elif fields[field][0].base.kind != "S" and fields[field][0].base.itemsize != c.size:
+        elif element not in (0, c.size):
             found.append(f"struct {name}.{field}: elements of {c.size} bytes in C")
     return found
 
@@ -173,12 +191,13 @@ def test_an_object_has_the_layouts_that_we_use(file: Path, structs: dict[str, ob
 
 
 def test_what_the_gate_reads_of_an_image_is_where_the_image_has_it() -> None:
-    fields = image.HEADER.fields
+    fields = image_layout.HEADER.fields
     assert fields is not None
     assert slots.MAGIC == image.MAGIC
     assert slots.VERSION == image.VERSION
-    assert fields["generation"][1] == slots.GENERATION_AT
-    header = np.zeros(1, image.HEADER)
+    assert fields["generation"][1] == slots.GENERATION_AT == image.GENERATION_AT
+    assert fields["hash"][1] + fields["hash"][0].itemsize == image.HASH_END
+    header: Any = np.zeros(1, image_layout.HEADER)
     header["magic"], header["version"], header["generation"], header["size"] = 1, 2, 3, 4
     magic, version, generation, _, size = slots.HEAD.unpack_from(header.tobytes())
     assert (magic, version, generation, size) == (1, 2, 3, 4)

@@ -24,7 +24,7 @@ from bpf_lsm.kernel_map import exists
 from bpf_lsm.layout import LabelFlag, OwnBy, OwnKind, kernel_device
 from bpf_lsm.own import Own
 from bpf_lsm.tables import Alias
-from policies.image import HEADER
+from policies.layout import HEADER
 from tests.unit.bpf_lsm.compiling import HERE, SOURCES, build
 from tests.unit.bpf_lsm.conftest import CAPACITY, CATALOGUE_SIZE, Objects, Place
 
@@ -459,13 +459,14 @@ def test_too_many_aliases_refuse_the_image(gate: Gate) -> None:
     assert body(gate.image()) == body(image(1))
 
 
-def test_tallies_are_columns(gate: Gate) -> None:
-    gate._maps["rule_tallies"].update(struct.pack("=I", 2), struct.pack("=QQ", 5, 6))
-    tallies = gate.rule_tallies(4)
-    assert tallies["denied"].tolist() == [0, 0, 5, 0]
-    assert tallies["would_deny"].tolist() == [0, 0, 6, 0]
-    assert len(gate.row_tallies(1_000_000)) == gate._maps["row_tallies"].shape.max_entries
-    assert len(gate.rule_tallies(0)) == 0
+def test_tallies_are_of_what_ever_fired(gate: Gate) -> None:
+    table = gate._maps["rule_tallies"]
+    last = table.shape.max_entries - 1
+    for number, denied, would_deny in ((2, 5, 6), (3, 0, 1), (last, 7, 0)):
+        table.update(struct.pack("=I", number), struct.pack("=QQ", denied, would_deny))
+    assert gate.rule_tallies(3) == {2: (5, 6)}
+    assert gate.rule_tallies(1_000_000) == {2: (5, 6), 3: (0, 1), last: (7, 0)}
+    assert gate.rule_tallies(0) == gate.row_tallies(100) == {}
 
 
 def test_the_guards_table_holds_everything_that_is_ours(gate: Gate) -> None:

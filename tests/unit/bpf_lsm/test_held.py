@@ -17,9 +17,9 @@ from bpf_lsm import held, libbpf, tasks
 from bpf_lsm.bpf_object import BpfObject
 from bpf_lsm.control import Control
 from bpf_lsm.errors import GateError, LoadError
-from bpf_lsm.events import Event
+from bpf_lsm.events import SIZE, Event
 from bpf_lsm.kernel_map import KernelMap
-from bpf_lsm.layout import EVENT, EventKind, Operation
+from bpf_lsm.layout import EventKind, Operation
 from policies import compile_documents, parse_text
 from policies.image import Right
 from policies.names import identity_id
@@ -67,7 +67,7 @@ sys.stdin.read()
 def of(operation: Operation, path: bytes = b"/a", **fields: int) -> bytes:
     """As an iterator writes it: nothing fills it up to eight bytes."""
     raw = record(path, operation=operation, **fields)
-    return raw[: EVENT.itemsize + len(path)]
+    return raw[: SIZE + len(path)]
 
 
 # Records

@@ -10,13 +10,10 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from bpf_lsm.errors import GateError
 from bpf_lsm.events import Event as Record
 from bpf_lsm.fill import Fill
-from bpf_lsm.layout import EVENT, TALLY, LabelFlag
+from bpf_lsm.layout import EVENT, U8, LabelFlag
 from bpf_lsm.tables import Alias
 from bpf_lsm.tasks import Label
 from enforcer.agent.aliases import ClassesOf
@@ -72,8 +69,8 @@ class FakeGate:
         self.counts = dict.fromkeys(("would_deny", "denials_lost", "events_lost", "passed_over"), 0)
         self.counts |= {"denied": 3, "cold": 4}
         self.voided = 0
-        self.rules = np.zeros(65_536, TALLY)
-        self.rows = np.zeros(4_096, TALLY)
+        self.rules: dict[int, tuple[int, int]] = {}
+        self.rows: dict[int, tuple[int, int]] = {}
 
     @property
     def generation(self) -> int:
@@ -148,11 +145,11 @@ class FakeGate:
     def ring_fill(self) -> dict[str, Fill]:
         return {"denials": Fill(0, 1 << 20), "events": Fill(16, 4 << 20)}
 
-    def rule_tallies(self, count: int) -> NDArray[np.void]:
-        return self.rules[:count]
+    def rule_tallies(self, count: int) -> dict[int, tuple[int, int]]:
+        return {number: pair for number, pair in self.rules.items() if number < count}
 
-    def row_tallies(self, count: int) -> NDArray[np.void]:
-        return self.rows[:count]
+    def row_tallies(self, count: int) -> dict[int, tuple[int, int]]:
+        return {number: pair for number, pair in self.rows.items() if number < count}
 
     def arm_guard(self, agent_identity: int, command_identity: int = 0, watch_identity: int = 0) -> None:
         self.agent, self.guarded = agent_identity, True
@@ -230,7 +227,6 @@ def _subject(name: str, documents: Iterable[Document]) -> Subject:
 
 def record(path: bytes = b"/etc/ssh/sshd_config", **fields: Any) -> bytes:
     """The bytes of one record of a ring."""
-    header = np.zeros(1, EVENT)
     plain = {
         "time": time.clock_gettime_ns(time.CLOCK_BOOTTIME),
         "generation": 1,
@@ -243,7 +239,6 @@ def record(path: bytes = b"/etc/ssh/sshd_config", **fields: Any) -> bytes:
         "comm": b"api",
         "path_size": len(path),
     }
-    for name, value in (plain | fields).items():
-        header[name] = value
-    raw = header.tobytes() + path
+    address = (U8 * 16)(*fields.pop("address", b""))
+    raw = bytes(EVENT(**(plain | fields), address=address)) + path
     return raw + b"\0" * (-len(raw) % 8)

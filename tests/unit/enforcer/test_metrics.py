@@ -131,9 +131,7 @@ def test_denials_are_told_by_class_and_by_document(start: Start) -> None:
     current = host.agent.policy.current
     assert current is not None
     numbers = {rule.name: number for number, rule in enumerate(current.rules)}
-    host.gate.rules["denied"][numbers["ssh"]] += 3
-    host.gate.rules["would_deny"][numbers["pay"]] += 4
-    host.gate.rules["denied"][numbers["guard"]] += 1
+    host.gate.rules |= {numbers["ssh"]: (3, 0), numbers["pay"]: (0, 4), numbers["guard"]: (1, 0)}
     found = samples(get(host.places.metrics_socket)[1])
     assert found["menshen_agent_class_denials_total", ("protection",)] == 3
     assert found["menshen_agent_class_denials_total", ("guard",)] == 1

@@ -13,7 +13,8 @@ from policies import Evaluator, PolicyErrors, compile_documents, parse_text
 from policies.compile.dfa import DEAD, Dfa, determinise
 from policies.compile.minimise import minimise
 from policies.compile.nfa import Nfa
-from policies.image import ENTRY, STATE_FLAGS, STATE_SINK, SYM_BYTE, SYM_CLASS, SYM_DEFAULT, SYM_SUBTREE
+from policies.image import STATE_FLAGS, STATE_SINK, SYM_BYTE, SYM_CLASS, SYM_DEFAULT, SYM_SUBTREE
+from policies.layout import ENTRY
 from policies.pattern import parse
 from tests.examples import examples
 from tests.policy_strategies import World, make_pattern, make_policies

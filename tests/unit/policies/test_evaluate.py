@@ -12,7 +12,8 @@ import pytest
 from policies import Evaluator, PolicyError, PolicyErrors, compile_documents, parse_text
 from policies.compile.assemble import CAPABILITIES
 from policies.evaluate import ALLOWED, NO_RIGHT, Verdict
-from policies.image import HEADER, STATE_SINK, SYM_CLASS, SYM_DEFAULT, SYM_SUBTREE, Right, Special
+from policies.image import STATE_SINK, SYM_CLASS, SYM_DEFAULT, SYM_SUBTREE, Right, Special
+from policies.layout import HEADER
 from policies.operations import Name, Operations, first_denial
 from tests.unit.policies.helpers import compiled, evaluator, operations, policy, protection, together
 

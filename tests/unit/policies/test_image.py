@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policies import Evaluator, PolicyError, compile_documents, load_paths, parse_text
-from policies.image import CELL, HEADER, IDENTITY, ROW, TARGET
+from policies.layout import CELL, HEADER, IDENTITY, ROW, TARGET
 from policies.meta import Meta, decode, encode
 from policies.names import identity_id
 from tests.examples import examples

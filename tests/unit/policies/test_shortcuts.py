@@ -12,7 +12,6 @@ from hypothesis import HealthCheck, given, settings
 from policies import Evaluator, compile_documents, parse_text
 from policies.compile.shortcuts import words
 from policies.image import (
-    NAME,
     SHORT_NAME,
     STATE_FLAGS,
     STATE_NAMES,
@@ -24,6 +23,7 @@ from policies.image import (
     SYM_STOPS,
     hash_name,
 )
+from policies.layout import NAME
 from tests.policy_strategies import World, make_policies, randoms
 from tests.unit.policies.helpers import policy
 
