@@ -110,7 +110,7 @@ gate = Gate.adopt()
 gate.denials.read()
 held, image = denied(), gate.image()
 event = decode(gate.denials.read(timeout=5)[-1])
-tallies = int(gate.rule_tallies(64)["denied"].sum())
+tallies = sum(denied for denied, _ in gate.rule_tallies(64).values())
 unlabelled = gate.label_of(1)
 labelled = gate.adopt_tasks({}, {1: 77})
 first, mine = gate.label_of(1).identity, gate.label_of(os.getpid()).identity
