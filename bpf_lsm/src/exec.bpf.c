@@ -311,20 +311,22 @@ static __always_inline bool is_own_program(struct inode *inode)
 }
 
 /*
- * What MAP_ANONYMOUS | MAP_HUGETLB maps is a file to the kernel, on its own mount of hugetlbfs. Nobody opens it by that
- * name: a memfd's begins with "memfd:", shared memory's with "SYSV".
+ * To the kernel these are files too: what MAP_ANONYMOUS maps with MAP_SHARED, on the kernel's own mount of tmpfs, and with
+ * MAP_HUGETLB, on that of hugetlbfs. Nobody else's file there has such a name: a memfd's begins with "memfd:", that of
+ * shared memory by shmget with "SYSV".
  */
-static __always_inline bool is_huge_memory(struct file *file)
+static __always_inline bool is_anonymous_memory(struct file *file)
 {
 	struct super_block *sb = file->f_inode->i_sb;
 	struct dentry *dentry = file->f_path.dentry;
 	__u64 name[2] = {};
 
-	if (sb->s_magic != HUGETLBFS_MAGIC || !(sb->s_flags & SB_KERNMOUNT))
+	if (!(sb->s_flags & SB_KERNMOUNT))
 		return false;
-	if (bpf_probe_read_kernel_str(name, sizeof(name), dentry->d_name.name) != sizeof("anon_hugepage"))
-		return false;
-	return name[0] == *(__u64 *)"anon_hug" && name[1] == *(__u64 *)"epage\0\0";
+	bpf_probe_read_kernel_str(name, sizeof(name), dentry->d_name.name);
+	if (sb->s_magic == TMPFS_MAGIC)
+		return name[0] == *(__u64 *)"dev/zero" && !name[1];
+	return sb->s_magic == HUGETLBFS_MAGIC && name[0] == *(__u64 *)"anon_hug" && name[1] == *(__u64 *)"epage\0\0";
 }
 
 /* A file becomes code: mappable by policy, and vouched for. 1: denied. */
@@ -373,7 +375,7 @@ int mmap_check(unsigned long long *ctx)
 	is_writable = prot & PROT_WRITE;
 	if (file && !is_private && file->f_mode & FMODE_WRITE)
 		is_writable = true;
-	if (!file || is_writable || is_huge_memory(file))
+	if (!file || is_writable || is_anonymous_memory(file))
 		return answer(conclude(&request, NULL, judge_jit(&request)), -EACCES);
 	return answer(check_code(&request, file), -EACCES);
 }
@@ -408,7 +410,7 @@ int BPF_PROG(file_mprotect, struct vm_area_struct *vma, unsigned long reqprot, u
 	if (!file)
 		return 0;
 	/* Of what is mapped through an overlay no identity is known here. */
-	if (file->f_mode & FMODE_NOACCOUNT || is_huge_memory(file))
+	if (file->f_mode & FMODE_NOACCOUNT || is_anonymous_memory(file))
 		return answer(conclude(&request, NULL, judge_jit(&request)), -EACCES);
 	return answer(check_code(&request, file), -EACCES);
 }

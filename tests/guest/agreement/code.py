@@ -140,7 +140,7 @@ def make_code(scene: Scene, actor: int) -> None:
 
         return ask
 
-    flags = MAP_PRIVATE | MAP_ANONYMOUS
+    flags = scene.rng.choice((MAP_PRIVATE, MAP_SHARED)) | MAP_ANONYMOUS
     if scene.rng.random() < 0.5:
         mapped = scene.ask(
             actor, "map anonymous code", "mmap", 0, 4096, PROT_READ | PROT_EXEC, flags, -1, 0,

@@ -30,7 +30,7 @@ BUILT: Final = Path(os.environ.get("MENSHEN_CONFORMANCE", "/nonexistent"))
 OFF: Final = "off"
 MODES: Final = (OFF, "audit", "enforce")
 LANDLOCK: Final = "landlock"
-SECONDS: Final = 120
+SECONDS: Final = 300
 """One program of LTP. Landlock's are one for all their cases, and get more."""
 LTP: Final = {
     "LTPROOT": f"{PLACE}/ltp",
@@ -39,7 +39,7 @@ LTP: Final = {
     "KCONFIG_PATH": "/root/config",
     "LTP_COLORIZE_OUTPUT": "0",
     "LTP_SINGLE_FS_TYPE": "ext4",
-    "LTP_TIMEOUT_MUL": "3",
+    "LTP_TIMEOUT_MUL": "10",
     "LTP_RUNTIME_MUL": "0.1",
 }
 

@@ -158,6 +158,22 @@ OPERATION(op_shared_anonymous, "map-shared-anonymous-code", NULL)
 	return mapped(mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
 }
 
+OPERATION(op_protect_shared, "mprotect-shared-anonymous", NULL)
+{
+	void *memory = mmap(NULL, 4096, PROT_READ, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	STEP(mapped(memory));
+	return TRY(LIBC(mprotect(memory, 4096, PROT_READ | PROT_EXEC)));
+}
+
+OPERATION(op_dual_zero, "map-dual-zero-memfd", NULL)
+{
+	int fd = STEP(LIBC(memfd_create("dev/zero", MFD_CLOEXEC)));
+
+	STEP(LIBC(ftruncate(fd, 4096)));
+	return mapped(mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0));
+}
+
 #define HUGE (2 << 20)
 
 static void *map_huge(int protection, int kind)
