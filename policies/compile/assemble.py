@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -11,7 +12,7 @@ import numpy.typing as npt
 
 from policies.compile.comb import Comb
 from policies.compile.plan import Plan, Row
-from policies.image import MAGIC, VERSION, RowFlag, Special
+from policies.image import MAGIC, VERSION, RowFlag
 from policies.layout import HEADER, IDENTITY, ROW, TARGET
 from policies.names import identity_id
 
@@ -135,14 +136,18 @@ def row_table(plan: Plan, watch: npt.NDArray[np.uint32]) -> tuple[npt.NDArray[np
         entry["default_rule"] = row.default_rule
         entry["targets"], entry["n_targets"] = len(targets), len(mine)
         targets += mine
-    return rows, np.array(targets, dtype=TARGET)
+    return rows, np.fromiter(targets, TARGET)
 
 
 def _flags(row: Row) -> int:
     if row.policy is None:
         return RowFlag.JIT
-    flags = RowFlag.CONFINED | (RowFlag.JIT if row.policy.jit else RowFlag(0))
-    return flags | (RowFlag.JIT_ENFORCE | RowFlag.UNRESOLVED_ENFORCE if row.enforced else RowFlag(0))
+    flags = RowFlag.CONFINED
+    if row.policy.jit:
+        flags |= RowFlag.JIT
+    if row.enforced:
+        flags |= RowFlag.JIT_ENFORCE | RowFlag.UNRESOLVED_ENFORCE
+    return flags
 
 
 def _special(row: Row) -> int:
@@ -156,18 +161,21 @@ def _capabilities(row: Row) -> int:
 
 
 def _targets(row: Row) -> dict[int, int]:
-    found: dict[int, int] = {}
+    found: defaultdict[int, int] = defaultdict(int)
     if row.policy is not None:
         for special, names in row.policy.special.towards:
             for name in names:
-                found[identity_id(name)] = found.get(identity_id(name), 0) | 1 << Special(special)
+                found[identity_id(name)] |= 1 << special
     return found
 
 
 def identity_table(plan: Plan) -> npt.NDArray[np.void]:
     """Identities that have rows, sorted."""
-    known = sorted((row.identity, number, 0) for number, row in enumerate(plan.rows) if row.identity)
-    return np.array(known, dtype=IDENTITY)
+    known = sorted((row.identity, number) for number, row in enumerate(plan.rows) if row.identity)
+    table = np.zeros(len(known), IDENTITY)
+    table["identity"] = [identity for identity, _ in known]
+    table["row"] = [number for _, number in known]
+    return table
 
 
 def assemble(tables: Tables, comb: Comb, meta: bytes, *, n_rules: int, n_classes: int) -> bytes:

@@ -8,12 +8,13 @@ denied, the strictest key.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from policies.image import MAX_CELLS, Right
+from policies.image import Right
 from policies.layout import CELL
 
 RIGHTS: Final = tuple(right for right in Right if right < Right.WAIVE_EXECUTE_UNSIGNED)
@@ -69,7 +70,7 @@ def _bits(keys: tuple[int, ...], ranks: tuple[int, ...]) -> int:
     return sum(1 << right for right, each in enumerate(keys) if each >> _RANK in ranks)
 
 
-def plain(keys: tuple[int, ...], properties: int = 0) -> Cell:
+def plain(keys: tuple[int, ...], properties: int) -> Cell:
     """The cell of an ordinary class: what is held is what is allowed, denied what a rule denies by name."""
     cell = Cell(keys, properties, _bits(keys, (ENFORCED_DENY, AUDITED_DENY)))
     return replace(cell, any=cell.allow)
@@ -81,7 +82,8 @@ class Cells:
     def __init__(self) -> None:
         self.cells: list[Cell] = []
         self._numbers: dict[Cell, int] = {}
-        self._combined: dict[tuple[int, int], int] = {}
+        self.combine = cache(self._combine)
+        """The cell that stands for both."""
 
     def __len__(self) -> int:
         return len(self.cells)
@@ -96,39 +98,35 @@ class Cells:
             self.cells.append(cell)
         return found
 
-    def combine(self, left: int, right: int) -> int:
-        """The cell that stands for both."""
-        if left == right:
-            return left
-        pair = (left, right) if left < right else (right, left)
-        found = self._combined.get(pair)
-        if found is None:
-            one, other = self.cells[pair[0]], self.cells[pair[1]]
-            foreign = SELF
-            if one.foreign != SELF or other.foreign != SELF:
-                foreign = self.combine(
-                    pair[0] if one.foreign == SELF else one.foreign,
-                    pair[1] if other.foreign == SELF else other.foreign,
-                )
-            found = self._combined[pair] = self.number(
-                Cell(
-                    keys=tuple(map(min, one.keys, other.keys)),
-                    properties=one.properties & other.properties,
-                    denied=one.denied | other.denied,
-                    any=one.any | other.any,
-                    foreign=foreign,
-                )
+    def _combine(self, left: int, right: int) -> int:
+        one, other = self.cells[left], self.cells[right]
+        foreign = SELF
+        if one.foreign != SELF or other.foreign != SELF:
+            foreign = self.combine(
+                left if one.foreign == SELF else one.foreign,
+                right if other.foreign == SELF else other.foreign,
             )
-        return found
+        return self.number(
+            Cell(
+                keys=tuple(map(min, one.keys, other.keys)),
+                properties=one.properties & other.properties,
+                denied=one.denied | other.denied,
+                any=one.any | other.any,
+                foreign=foreign,
+            )
+        )
 
     def table(self) -> npt.NDArray[np.void]:
         """The cells as the image holds them."""
-        assert len(self.cells) <= MAX_CELLS
         table = np.zeros(len(self.cells), dtype=CELL)
-        for number, cell in enumerate(self.cells):
-            foreign = number if cell.foreign == SELF else cell.foreign
-            rules = [*cell.rules, 0]
-            table[number] = (cell.allow, cell.enforce, cell.denied, cell.any, foreign, 0, rules, 0)
+        table["allow"] = [cell.allow for cell in self.cells]
+        table["enforce"] = [cell.enforce for cell in self.cells]
+        table["denied"] = [cell.denied for cell in self.cells]
+        table["any"] = [cell.any for cell in self.cells]
+        table["foreign"] = [
+            number if cell.foreign == SELF else cell.foreign for number, cell in enumerate(self.cells)
+        ]
+        table["rule"][:, :N_RIGHTS] = [cell.rules for cell in self.cells]
         return table
 
 
@@ -143,7 +141,8 @@ class Columns:
         self.columns: list[Column] = []
         self._steps: dict[int, int] = {}
         self._numbers: dict[bytes, int] = {}
-        self._combined: dict[tuple[int, int], int] = {}
+        self.combine = cache(self._combine)
+        """The class that stands for both."""
 
     def __len__(self) -> int:
         return len(self.columns)
@@ -157,20 +156,15 @@ class Columns:
             self.columns.append(column)
         return found
 
-    def combine(self, left: int, right: int) -> int:
-        """The class that stands for both."""
+    def _combine(self, left: int, right: int) -> int:
         if left == right:
             return left
-        pair = (left, right) if left < right else (right, left)
-        found = self._combined.get(pair)
-        if found is None:
-            one, other = self.columns[pair[0]], self.columns[pair[1]]
-            column = one.copy()
-            column[-1] = self.steps(0)  # what is below a directory is no step of anything
-            for at in np.flatnonzero(one[:-1] != other[:-1]).tolist():
-                column[at] = self.cells.combine(int(one[at]), int(other[at]))
-            found = self._combined[pair] = self.number(column)
-        return found
+        one, other = self.columns[left], self.columns[right]
+        column = one.copy()
+        column[-1] = self.steps(0)  # what is below a directory is no step of anything
+        for at in np.flatnonzero(one[:-1] != other[:-1]).tolist():
+            column[at] = self.cells.combine(int(one[at]), int(other[at]))
+        return self.number(column)
 
     def steps(self, slots: int) -> int:
         """The number of a set of steps, given as bits."""
@@ -182,5 +176,5 @@ class Columns:
 
     def slots(self) -> npt.NDArray[np.uint64]:
         """By class: the steps that it concerns, as bits."""
-        sets = np.array(list(self._steps), dtype="<u8")
+        sets = np.fromiter(self._steps, "<u8")
         return sets[[int(column[-1]) for column in self.columns]]

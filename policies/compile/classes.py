@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 
 import numpy as np
 
@@ -36,18 +37,13 @@ class Classes:
                 self.slots[numbers[glob]] |= 1 << slot.number
         self.base_rows = [number for number, row in enumerate(plan.rows) if row.base]
         cells = [decide(self.cells, row, (), ()) for row in plan.rows]
-        self.empty: Column = np.array([*cells, self.columns.steps(0)], dtype=np.int32)
-        self._known: dict[tuple[int, ...], int] = {(): self.columns.number(self.empty)}
+        self.empty: Column = np.array([*cells, self.columns.steps(0)], np.int32)
+        self.class_of = cache(self._class_of)
+        """The class of everything that matches exactly these."""
+        self.class_of(())
         self._decided: dict[tuple[object, ...], int] = {}
 
-    def class_of(self, accepts: tuple[int, ...]) -> int:
-        """The class of everything that matches exactly this."""
-        found = self._known.get(accepts)
-        if found is None:
-            found = self._known[accepts] = self.columns.number(self._column(accepts))
-        return found
-
-    def _column(self, accepts: tuple[int, ...]) -> Column:
+    def _class_of(self, accepts: tuple[int, ...]) -> int:
         matches, guards = self._matches(accepts)
         by_row: dict[int, list[Match]] = {}
         for match in matches:
@@ -61,7 +57,7 @@ class Classes:
             if accept & 1 != LISTING:
                 steps |= self.slots[accept >> 1]
         column[-1] = self.columns.steps(steps)
-        return column
+        return self.columns.number(column)
 
     def _cell(self, number: int, matches: list[Match], guards: list[GuardMatch]) -> int:
         row = self.plan.rows[number]
@@ -69,7 +65,7 @@ class Classes:
         what = tuple((match.rule.number, match.listing) for match in matches)
         against = tuple((each.guard.number, each.listing) for each in concerned)
         # Rows without a policy are alike.
-        memory = (number if row.confined else -1, what, against)
+        memory = (number if row.confined else None, what, against)
         found = self._decided.get(memory)
         if found is None:
             found = self._decided[memory] = decide(self.cells, row, matches, concerned)

@@ -28,6 +28,10 @@ from policies.layout import ENTRY
 CHUNK: Final = 1 << 12
 """Entries whose use is kept in one integer; more than a state spans."""
 
+SYM_LONG: Final = (SYM_CLASS, SYM_SUBTREE)
+SYM_SHORT: Final = (SYM_CLASS, SYM_SUBTREE, SYM_REST, SYM_STOPS, SYM_BEHIND)
+"""What a state has beside its bytes; the latter with a shortcut."""
+
 NO_OWNER: Final = 0xFFFF_FFFF
 """No state: states are indices into an image that is far smaller."""
 
@@ -45,15 +49,9 @@ def lay_out(
     dfa: Dfa, classes: Sequence[int], subtrees: Sequence[int], short: Mapping[int, Shortcut], first: int
 ) -> Comb:
     """Place every state; `first` is the index in the image of the section's first entry."""
-    own = [
-        (SYM_CLASS, SYM_SUBTREE, SYM_REST, SYM_STOPS, SYM_BEHIND)
-        if state in short
-        else (SYM_CLASS, SYM_SUBTREE)
-        for state in range(len(dfa))
-    ]
     symbols = [
-        (SYM_DEFAULT, *(SYM_BYTE + byte for byte in explicit), *more)
-        for explicit, more in zip(dfa.explicit, own, strict=True)
+        (SYM_DEFAULT, *(SYM_BYTE + byte for byte in explicit), *(SYM_SHORT if state in short else SYM_LONG))
+        for state, explicit in enumerate(dfa.explicit)
     ]
     bases = _places(symbols)
     names = [first + base | _flags(dfa, state, short) for state, base in enumerate(bases)]

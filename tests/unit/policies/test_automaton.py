@@ -13,7 +13,7 @@ from policies import Evaluator, PolicyErrors, compile_documents, parse_text
 from policies.compile.dfa import DEAD, Dfa, determinise
 from policies.compile.minimise import minimise
 from policies.compile.nfa import Nfa
-from policies.image import STATE_FLAGS, STATE_SINK, SYM_BYTE, SYM_CLASS, SYM_DEFAULT, SYM_SUBTREE
+from policies.image import STATE_FLAGS, STATE_SINK, SYM_BYTE, SYM_CLASS, SYM_DEFAULT, SYM_SUBTREE, Right
 from policies.layout import ENTRY
 from policies.pattern import parse
 from tests.examples import examples
@@ -115,6 +115,24 @@ def test_no_policies_make_one_dead_state() -> None:
     found = evaluator(policy(""))
     assert found.classify(b"/anything")[0] == 0
     assert raw([])[0].default[DEAD] == DEAD
+
+
+def test_what_is_below_a_directory_is_told_to_each_subject() -> None:
+    subjects = {
+        "test/app": "{identity: test/app}",
+        "test/other": "{identity: test/other}",
+        None: "{unidentified: true}",
+    }
+    documents = [
+        policy(f"files: [{{allow: [read], paths: [/a/{at}]}}]", subject=written, name=f"n{at}")
+        for at, written in enumerate(subjects.values())
+    ]
+    found = evaluator(*documents)
+    below = found.subtree(found.state(b"/a"))
+    for subject in subjects:
+        cell = found.cell(found.row(subject), below)
+        assert (cell.allow >> Right.READ & 1, cell.any >> Right.READ & 1) == (0, 1), subject
+    assert found.cell(0, below).allow >> Right.READ & 1
 
 
 EXPLOSIVE = ["/**/*a" + "?" * 30, "/a/*b" + "[!z]" * 40, "/**/a/" + "*/" * 30 + "x"]

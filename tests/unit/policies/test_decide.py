@@ -180,6 +180,21 @@ def test_a_protection_binds_everybody_else(subject: str | None, expected: str) -
     assert answer(documents, R.READ, subject=subject) == expected
 
 
+def test_subjects_that_one_protection_binds_are_told_their_own_policy_for_the_rest() -> None:
+    other = policy("", subject="{identity: test/other}", name="other", mode="audit")
+    found = evaluator(policy(""), other, protection("[/a/f]", "[write]"))
+    number, _ = found.classify(b"/a/f")
+    for subject, name, enforced in (("test/app", "app", True), ("test/other", "other", False)):
+        verdict = found.decide(found.row(subject), number, 1 << R.READ)
+        assert (found.meta.rules[verdict.rule].owner, verdict.enforced) == (name, enforced)
+
+
+def test_a_protection_that_denies_nothing_of_a_folder_leaves_it_like_any_other() -> None:
+    found = evaluator(policy(""), protection('["/a/**"]', "[write]"))
+    assert found.classify(b"/a")[0] == found.classify(b"/b")[0]
+    assert found.classify(b"/a/f")[0] != found.classify(b"/b")[0]
+
+
 def test_the_unidentified_have_their_own_policy() -> None:
     documents = [policy(FILES + A_READ, subject="{unidentified: true}")]
     assert answer(documents, R.READ, subject=None) == "allow file"

@@ -65,10 +65,19 @@ def test_a_capability_is_its_own_bit(name: str, mode: str) -> None:
         assert found.capability(0, number) == ALLOWED
 
 
-def test_in_audit_a_special_right_is_reported_only() -> None:
+@pytest.mark.parametrize("special", Special)
+def test_in_audit_a_special_right_is_reported_only(special: Special) -> None:
     found = evaluator(policy("special: {allow: []}", mode="audit"))
-    verdict = found.special(found.row("test/app"), Special.BPF)
+    verdict = found.special(found.row("test/app"), special)
     assert (verdict.allowed, verdict.reported, verdict.enforced) == (True, True, False)
+
+
+def test_what_may_be_done_to_somebody_is_that_and_nothing_else() -> None:
+    found = evaluator(policy("special: {allow: [{kill: [test/victim]}]}"))
+    row = found.row("test/app")
+    for special in Special:
+        assert found.special(row, special, "test/victim").allowed == (special is Special.KILL)
+        assert not found.special(row, special, "test/other").allowed
 
 
 ALIASED = (

@@ -11,7 +11,7 @@ from policies.endpoint import TCP, encode
 from policies.evaluate import Verdict
 from policies.follow import Follower
 from policies.sequence import Act
-from tests.unit.policies.helpers import evaluator, protection
+from tests.unit.policies.helpers import evaluator, policy, protection
 from tests.unit.policies.test_sequence import written
 
 SECOND = 10**9
@@ -62,6 +62,26 @@ class Session:
 def session(*documents: str) -> Session:
     """A session under these documents."""
     return Session(Follower(evaluator(*(documents or (SCAN,)))))
+
+
+def test_an_object_concerns_the_steps_whose_patterns_it_matches_and_no_others() -> None:
+    found = evaluator(
+        SCAN.replace('execute, paths: ["/tmp/**"]', 'execute, paths: ["/tmp/*"]'),
+        policy('files: [{allow: [read], paths: [/tmp/x, "/srv/*"]}]'),
+    )
+    scan, run, packaged, ready = (1 << number for number in range(4))  # the last step comes first
+    steps = {
+        b"/tmp/x": run | ready,
+        b"/tmp/y": run | ready,
+        b"/tmp/y/z": ready,
+        b"/tmp": 0,
+        b"/srv/x": 0,
+        b"/else": 0,
+        b"/var/lib/dpkg/status": packaged,
+        encode(TCP, "10.1.2.3", 22): scan,
+    }
+    assert {what: int(found.slots[found.classify(what)[0]]) for what in steps} == steps
+    assert found.slots[found.subtree(found.state(b"/"))] == 0
 
 
 def test_the_last_step_is_denied_and_so_is_every_other_try() -> None:

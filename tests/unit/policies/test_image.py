@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policies import Evaluator, PolicyError, compile_documents, load_paths, parse_text
+from policies.compile.cells import N_RIGHTS
 from policies.layout import CELL, HEADER, IDENTITY, ROW, TARGET
 from policies.meta import Meta, decode, encode
 from policies.names import identity_id
@@ -69,6 +70,13 @@ def test_identities_are_sorted_and_lead_to_their_rows() -> None:
     for name in ("test/app", "os/sshd", "test/victim"):
         assert found.meta.rows[found.row(name)] == name
     assert (found.row("test/unknown"), found.row(None), found.row(0)) == (0, 1, 1)
+
+
+def test_bytes_that_mean_nothing_are_zero() -> None:
+    found = Evaluator(compile_documents(parse_text(text())).image)
+    assert not found.identities["reserved"].any()
+    for part in (found.cells["reserved"], found.cells["padding"], found.cells["rule"][:, N_RIGHTS:]):
+        assert not part.any()
 
 
 def test_every_cell_has_a_foreign_cell_without_protections() -> None:
