@@ -71,9 +71,8 @@ def lay_out(
             shortcut = short[state]
             stops = int.from_bytes(shortcut.stops, "little")
             following += (names[shortcut.rest], stops, names[shortcut.behind])
-    where = np.asarray(at, dtype=np.int64)
-    entries["owner"][where] = np.asarray(owner, dtype=np.uint32)
-    entries["next"][where] = np.asarray(following, dtype=np.uint32)
+    entries["owner"][at] = owner
+    entries["next"][at] = following
     known = {
         (names[shortcut.behind], name): names[end]
         for shortcut in short.values()
@@ -94,7 +93,7 @@ class _Space:
     """Which entries are in use; a chunk of bits at a time."""
 
     def __init__(self) -> None:
-        self.chunks = [0, 0]
+        self.chunks: list[int] = []
         self.seen: dict[tuple[int, ...], int] = {}
         self.by_size: dict[int, int] = {}
 

@@ -132,7 +132,7 @@ class _Compilation:
         users: list[Guard | Unit] = [*self.plan.guards, *self.plan.units]
         places = [(each.globs, self.plan.rules[each.number].place) for each in users]
         places += [(slot.globs, slot.form.place) for slot in self.plan.blocking.slots]
-        return next((place for globs, place in places if self.globs[glob] in globs), NOWHERE)
+        return next(place for globs, place in places if self.globs[glob] in globs)
 
     def _protected(self) -> tuple[int, ...]:
         rules: list[Guard | Unit] = [*self.plan.guards, *self.plan.units]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import count
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policies import Evaluator, PolicyErrors, compile_documents, parse_text
+from policies.compile import comb
 from policies.compile.dfa import DEAD, Dfa, determinise
 from policies.compile.minimise import minimise
 from policies.compile.nfa import Nfa
@@ -109,6 +111,21 @@ def test_the_comb_is_what_the_kernel_expects(rng: random.Random) -> None:
             assert bool(target & STATE_SINK) == (beyond == {name})
         for symbol in (SYM_CLASS, SYM_SUBTREE):
             assert 0 <= found.step(state, symbol) < int(header["n_classes"])
+
+
+@given(st.lists(st.sets(st.integers(0, 259), min_size=1, max_size=40), min_size=1, max_size=80))
+@QUICK
+def test_states_take_the_first_place_that_is_free_the_largest_first(sets: list[set[int]]) -> None:
+    symbols = [tuple(sorted(each)) for each in sets]
+    taken: set[int] = set()
+    expected = [0] * len(symbols)
+    for state in sorted(range(len(symbols)), key=lambda state: -len(symbols[state])):
+        free = (base for base in count() if taken.isdisjoint(base + symbol for symbol in symbols[state]))
+        expected[state] = next(free)
+        taken.update(expected[state] + symbol for symbol in symbols[state])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(comb, "CHUNK", 512)
+        assert comb._places(symbols) == expected
 
 
 def test_no_policies_make_one_dead_state() -> None:

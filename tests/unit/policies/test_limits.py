@@ -10,11 +10,13 @@ import pytest
 from policies import Evaluator, PolicyErrors, compile_documents, parse_text
 from policies.compile import plan
 from policies.compile.cells import Cells
+from policies.compile.compiler import MIN_STATE
 from policies.compile.plan import MAX_RULES
-from policies.errors import PolicyError
+from policies.errors import NOWHERE, PolicyError
 from policies.names import identity_id
 from tests.policy_strategies import World, make_policies
 from tests.unit.policies.helpers import policy, protection, together
+from tests.unit.policies.test_follow import SCAN
 
 
 def refused(text: str, capacity: int = 8 << 20) -> PolicyError:
@@ -79,6 +81,48 @@ def test_what_makes_an_image_too_large_is_named() -> None:
     assert "; the automaton of " in error.message
     assert '"long" is the largest Protection, with 12 patterns' in error.hint
     assert error.line > 10
+
+
+def test_the_names_are_named_where_they_are_the_most() -> None:
+    text = policy("files:\n" + "  - {allow: [read], paths: [/a]}\n" * 400)
+    assert "; the names of rules and patterns alone: " in refused(text, capacity=1 << 14).message
+
+
+def test_an_image_may_be_exactly_as_large_as_there_is_room() -> None:
+    documents = parse_text(many(40, 4))
+    found = compile_documents(documents)
+    header = Evaluator(found.image).header
+    assert (found.n_classes, found.n_cells) == (header["n_classes"], header["n_cells"])
+    size = len(found.image)
+    assert compile_documents(documents, capacity=size).capacity == size
+    assert f"{size} bytes, at most {size - 1}" in refused(many(40, 4), capacity=size - 1).message
+
+
+def test_what_cannot_fit_is_refused_before_it_is_built() -> None:
+    found = compile_documents(parse_text(many(40, 4)))
+    rows, classes, states = len(found.meta.rows), found.n_classes, found.n_states
+    least = rows * classes * 2 + states * MIN_STATE
+    error = refused(many(40, 4), capacity=least - 1)
+    expected = f"{rows} subjects times {classes} classes of objects and {states} states need {least} bytes"
+    assert f"{expected}, at most {least - 1}" in error.message
+    assert "the image has" in refused(many(40, 4), capacity=least).message
+
+
+def test_a_sequence_alone_can_be_too_much() -> None:
+    error = refused(SCAN, capacity=1 << 12)
+    assert "too many rules or subjects for the tables" in error.message
+    assert "is the largest" not in error.hint
+    assert error.place == NOWHERE
+
+
+def test_as_many_subjects_and_answers_as_there_is_room_for_are_compiled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    documents = parse_text(many(20, 10))
+    found = compile_documents(documents)
+    monkeypatch.setattr("policies.compile.compiler.MAX_ROWS", 12)
+    monkeypatch.setattr("policies.compile.compiler.MAX_CELLS", found.n_cells)
+    assert compile_documents(documents).image == found.image
 
 
 def test_too_many_subjects_are_refused() -> None:
