@@ -121,7 +121,7 @@ class _Compilation:
             return determinise(nfa, limit)
         except ExplosionError as error:
             worst = ", ".join(f'"{self.globs[number]}"' for number in error.patterns) or "the longest"
-            message = f"too many rules for the tables: the patterns need more than {error.states} states"
+            message = f"too many rules for the tables: the patterns need {error}"
             hint = (
                 f"the ones that multiply most: {worst}; write ** only at the end, and fewer * in a component"
             )

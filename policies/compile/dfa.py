@@ -24,7 +24,6 @@ class ExplosionError(Exception):
 
     def __init__(self, states: int, patterns: list[int]) -> None:
         super().__init__(f"more than {states} states")
-        self.states = states
         self.patterns = patterns
 
 

@@ -89,10 +89,10 @@ def _refine(dfa: Dfa, classes: I64, seed: int) -> I64:
     """Labels such that equal labels mean equal classes now and after every string, but for a collision."""
     table = _Table(dfa, seed)
     labels = _dense(classes)
-    known = int(labels.max(initial=-1)) + 1
+    known = labels.max()
     while True:
         labels = _dense(table.sums(labels))
-        found = int(labels.max(initial=-1)) + 1
+        found = labels.max()
         if found == known:
             return labels
         known = found

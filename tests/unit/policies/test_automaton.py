@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from functools import reduce
 from itertools import count
 
 import numpy as np
@@ -12,8 +13,8 @@ from hypothesis import strategies as st
 
 from policies import Evaluator, PolicyErrors, compile_documents, parse_text
 from policies.compile import comb
-from policies.compile.dfa import DEAD, Dfa, determinise
-from policies.compile.minimise import minimise
+from policies.compile.dfa import DEAD, Dfa, ExplosionError, determinise
+from policies.compile.minimise import minimise, row
 from policies.compile.nfa import Nfa
 from policies.image import STATE_FLAGS, STATE_SINK, SYM_BYTE, SYM_CLASS, SYM_DEFAULT, SYM_SUBTREE, Right
 from policies.layout import ENTRY
@@ -72,6 +73,59 @@ def test_the_default_is_the_commonest_target() -> None:
         targets = [small.step(state, byte) for byte in range(256)]
         assert targets.count(small.default[state]) == max(targets.count(target) for target in targets)
         assert small.default[state] not in small.explicit[state].values()
+
+
+@pytest.mark.parametrize(
+    ("listed", "best", "others"),
+    [(200, 1, 56), (129, 1, 127), (128, 0, 128), (127, 0, 127), (1, 0, 1)],
+)
+def test_a_row_keeps_what_differs_from_the_commonest_and_of_equals_the_lowest(
+    listed: int, best: int, others: int
+) -> None:
+    dfa = Dfa(default=[2], explicit=[dict.fromkeys(range(listed), 3)])
+    default, explicit = row(dfa, 0, [9, 9, 0, 1])
+    assert (default, len(explicit), set(explicit.values())) == (best, others, {1 - best})
+    for byte in (0, listed - 1, listed, 255):
+        assert explicit.get(byte, default) == (byte < listed)
+
+
+def test_patterns_that_share_bytes_do_not_lose_each_other() -> None:
+    dfa, _ = raw(["/a1", "/[ab]2", "/[a-c]3", "/a/**", "/a"])
+
+    def accepts(text: bytes) -> tuple[int, ...]:
+        return dfa.accepts[reduce(dfa.step, text, dfa.start)]
+
+    assert [accepts(text) for text in (b"/a1", b"/a2", b"/a3", b"/b1", b"/b2", b"/b3", b"/c2", b"/c3")] == [
+        (0,), (2,), (4,), (), (2,), (4,), (), (4,),
+    ]  # fmt: skip
+    assert accepts(b"/a") == (7, 8)  # listing for the one, the other in full
+
+
+def test_a_pattern_that_includes_its_folder_is_not_for_listing_alone() -> None:
+    dfa, _ = raw(["/{a,a/**}"])
+    assert dfa.accepts[reduce(dfa.step, b"/a", dfa.start)] == (0,)
+
+
+def test_as_many_states_as_there_is_room_for_are_made() -> None:
+    nfa = Nfa()
+    for number, text in enumerate(["/a/*", "/b/**/*c???????", "/d"]):
+        nfa.add(number, parse(text))
+    size = len(determinise(nfa))
+    assert len(determinise(nfa, size)) == size
+    with pytest.raises(ExplosionError, match=f"more than {size - 1} states") as caught:
+        determinise(nfa, size - 1)
+    assert caught.value.patterns == [1, 0]  # the worst first, and nothing that does not repeat
+
+
+def test_work_adds_up_over_the_states(monkeypatch: pytest.MonkeyPatch) -> None:
+    nfa = Nfa()
+    nfa.add(0, parse("/" + "a" * 50))
+    nodes = len(determinise(nfa)) - 1  # each state is one node, but for the dead one
+    monkeypatch.setattr("policies.compile.dfa.MAX_WORK", nodes)
+    assert determinise(nfa)
+    monkeypatch.setattr("policies.compile.dfa.MAX_WORK", nodes - 1)
+    with pytest.raises(ExplosionError):
+        determinise(nfa)
 
 
 def test_moving_within_what_one_pattern_covers_keeps_the_state() -> None:

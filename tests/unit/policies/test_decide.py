@@ -7,6 +7,7 @@ import os
 import pytest
 
 from policies.image import Right
+from policies.parse import base_rules
 from tests.unit.policies.helpers import evaluator, policy, protection
 
 R = Right
@@ -226,6 +227,14 @@ def test_the_lowest_right_that_is_really_denied_is_told() -> None:
     number, _ = found.classify(b"/a/f")
     verdict = found.decide(found.row("test/app"), number, 1 << R.READ | 1 << R.WRITE | 1 << R.APPEND)
     assert (verdict.right, verdict.enforced) == (R.WRITE, True)
+
+
+def test_what_the_base_policy_allows_is_told_with_its_line() -> None:
+    found = evaluator(policy("base: true"))
+    number, _ = found.classify(b"/dev/null")
+    told = found.meta.rules[found.decide(found.row("test/app"), number, 1 << R.READ).rule]
+    assert (told.kind, told.owner, told.mode) == ("base", "base", None)
+    assert (told.place.path, told.place.line) in {(rule.place.path, rule.place.line) for rule in base_rules()}
 
 
 def test_the_base_policy_is_part_of_a_policy_unless_it_says_otherwise() -> None:

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policies.endpoint import PROTOCOLS, Address, EndpointPattern, encode, merge_ports
+from policies.endpoint import PROTOCOLS, TCP, Address, EndpointPattern, encode, merge_ports
+from policies.image import Right
 from policies.utf8 import ByteSequence
 from tests.examples import examples
-from tests.unit.policies.helpers import operations, policy
+from tests.unit.policies.helpers import evaluator, operations, policy
 from tests.unit.policies.naive import matches_endpoint
 
 QUICK = examples(300)
@@ -119,6 +120,18 @@ def test_rules_on_endpoints_hold_for_exactly_their_peers() -> None:
     }
     for (protocol, address, port), allowed in listens.items():
         assert app.listen(encode(protocol, address, port)).allowed == allowed, (protocol, address, port)
+
+
+@pytest.mark.parametrize(
+    ("port", "allowed"),
+    [(0, False), (255, False), (256, True), (257, True), (51200, True), (51454, True), (51455, True),
+     (51456, False), (65535, False)],
+)  # fmt: skip
+def test_a_wide_range_of_ports_ends_where_it_says(port: int, allowed: bool) -> None:
+    text = policy('network:\n  - {allow: connect, to: {cidr: 10.0.0.0/8, ports: ["256-51455"]}}\n')
+    found = evaluator(text)
+    number, _ = found.classify(encode(TCP, "10.200.0.1", port))
+    assert found.decide(found.row("test/app"), number, 1 << Right.CONNECT).enforced is not allowed
 
 
 def test_icmp_is_both_families_and_ports_do_not_matter() -> None:

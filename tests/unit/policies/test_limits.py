@@ -151,7 +151,14 @@ def test_too_many_rules_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     error = refused(many(100, 2))
     assert "too many rules for the tables" in error.message
     assert '"s0" has the most' in error.hint
+    assert error.place == parse_text(many(100, 2)).policies[0].place
     assert MAX_RULES == 0xFFFF
+
+
+def test_as_many_rules_as_events_can_name_are_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    documents = parse_text(many(10, 2))
+    monkeypatch.setattr(plan, "MAX_RULES", len(compile_documents(documents).meta.rules))
+    assert compile_documents(documents)
 
 
 def test_two_identities_with_one_id_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
