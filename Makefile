@@ -109,7 +109,7 @@ test: lint image ## lint and every test, on every kernel (KERNELS=6.1,latest for
 nightly: image ## the long runs: accesses and lives of trees against the evaluator, gaps (GAP=whole: all of them), tampering by root, others' suites, the fuzzers
 	@MENSHEN_AGREEMENT_ACCESSES=$(or $(ACCESSES),100000) MENSHEN_AGREEMENT_LIVES=$(or $(LIVES),200) \
 	    $(PY) -m pytest tests/guest/test_agreement.py tests/guest/test_agreement_stateful.py -s --timeout 0 $(if $(KERNELS),--kernels '$(KERNELS)')
-	@MENSHEN_NIGHTLY=1 MENSHEN_GAP='$(GAP)' $(PY) -m pytest tests/guest/test_gap.py tests/guest/test_demo.py tests/guest/test_corpus.py \
+	@MENSHEN_NIGHTLY=1 MENSHEN_GAP='$(GAP)' $(PY) -m pytest tests/guest/test_gap.py tests/guest/test_demo.py tests/guest/test_corpus.py tests/guest/test_benign.py \
 	    tests/guest/tampering tests/guest/test_limits.py tests/guest/test_boot.py tests/guest/conformance --timeout 0 $(if $(KERNELS),--kernels '$(KERNELS)')
 	@$(MAKE) fuzz SECONDS=$(or $(SECONDS),3600)
 
