@@ -22,6 +22,7 @@ from detect.batch import Batch, Tagged
 from detect.rules.alerts import Alerter
 from detect.rules.fields import Field, View
 from detect.rules.model import All, Condition, Leaf, Not, Pair, Rule
+from detect.rules.scan import Scanner
 from detect.rules.sources import (
     CLASSES,
     AddressSource,
@@ -57,7 +58,7 @@ class Bit:
 class _Sources:
     """All that the rules ask, by column."""
 
-    def __init__(self, rules: Sequence[Rule]) -> None:
+    def __init__(self, rules: Sequence[Rule], scanners: Mapping[str, Scanner]) -> None:
         self.bits: dict[Leaf | Pair, Bit] = {}
         tests: dict[Key, dict[Test | Same, int]] = {}
         self.fields: list[tuple[Field, ...]] = []
@@ -71,17 +72,20 @@ class _Sources:
             known = tests.setdefault(key, {})
             self.bits[leaf] = Bit(numbers[key], 1 << known.setdefault(leaf.test, len(known)))
         self.sources = [
-            _source(asked, list(each)) for asked, each in zip(self.fields, tests.values(), strict=True)
+            _source(asked, list(each), scanners)
+            for asked, each in zip(self.fields, tests.values(), strict=True)
         ]
 
 
-def _source(fields: tuple[Field, ...], tests: list[Any]) -> Source:
+def _source(fields: tuple[Field, ...], tests: list[Any], scanners: Mapping[str, Scanner]) -> Source:
     if len(fields) > 1:
         return PairSource(fields[0], fields[1], tests)
     view = fields[0].view
     if view is View.ADDRESS:
         return AddressSource(fields[0], tests)
-    return (NumberSource if view in {View.NUMBER, View.WORD} else TextSource)(fields[0], tests)
+    if view in {View.NUMBER, View.WORD}:
+        return NumberSource(fields[0], tests)
+    return TextSource(fields[0], scanners.get(fields[0].column) or Scanner(tests))
 
 
 def _leaves(condition: Condition) -> Iterable[Leaf | Pair]:
@@ -261,16 +265,25 @@ class _Group:
 
 
 class RuleEngine:
-    """Matches batches against rules. `tags` names what `Tagged.tag` numbers: rules, then Sigma's tags."""
+    """Matches batches against rules. `tags` names what `Tagged.tag` numbers: rules, then Sigma's tags.
 
-    def __init__(self, rules: Iterable[Rule], alert_level: Level = Level.MEDIUM) -> None:
+    `scanners` are those of another engine of the same rules: compiling them takes time and memory.
+    """
+
+    def __init__(
+        self,
+        rules: Iterable[Rule],
+        alert_level: Level = Level.MEDIUM,
+        *,
+        scanners: Mapping[str, Scanner] | None = None,
+    ) -> None:
         self.rules = tuple(rules)
         names = [rule.name for rule in self.rules]
         others = sorted({tag for rule in self.rules for tag in rule.tags} - set(names))
         self.tags = (*names, *others)
         places = {tag: at for at, tag in enumerate(self.tags)}
         self.tags_of = [(at, *(places[tag] for tag in rule.tags)) for at, rule in enumerate(self.rules)]
-        self.asked = _Sources(self.rules)
+        self.asked = _Sources(self.rules, scanners or {})
         self.conditions = [compiled(rule.condition, self.asked.bits) for rule in self.rules]
         clauses: list[list[tuple[int, int]]] = [[] for _ in self.asked.sources]
         for at, rule in enumerate(self.rules):
@@ -284,6 +297,13 @@ class RuleEngine:
         """How often all classes were learnt anew because there were too many."""
         self.alerter = Alerter(self.rules, len(self.tags), alert_level)
         self._begin()
+
+    @property
+    def scanners(self) -> dict[str, Scanner]:
+        """What looks at text, by column."""
+        return {
+            each.field.column: each.scanner for each in self.asked.sources if isinstance(each, TextSource)
+        }
 
     def _begin(self) -> None:
         groups = {int(kind): _Group(kind, self) for kind in Type}

@@ -41,6 +41,10 @@ class Field:
     types: frozenset[Type] | None = None
     word: Word | None = None
 
+    def __reduce__(self) -> tuple[Callable[[int], Field], tuple[int]]:
+        """By its place among all: the functions that find words cannot be pickled."""
+        return _field, (next(at for at, each in enumerate(_EVERY) if each is self),)
+
     def has(self, kind: int) -> bool:
         """Whether events of this type have it."""
         return self.types is None or kind in self.types
@@ -297,3 +301,11 @@ MENSHEN: Final = _category(set(Type), (*_NETWORK, *_FILE), "every event", succee
 
 KEYWORDS: Final = tuple(OWN[name] for name in ("exe", "args", "path", "path2", "comm"))
 """Where values without a field are looked for."""
+
+_EVERY: Final = tuple(
+    {id(field): field for each in (*CATEGORIES.values(), MENSHEN) for field in each.fields.values()}.values()
+)
+
+
+def _field(number: int) -> Field:
+    return _EVERY[number]

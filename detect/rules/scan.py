@@ -47,6 +47,21 @@ class Scanner:
         self._database = self._compile(expressions) if expressions else None
         self._found: list[int] = []
 
+    def __getstate__(self) -> dict[str, Any]:
+        """With the database as bytes: who gets it does without the memory that compiling takes."""
+        import hyperscan  # noqa: PLC0415
+
+        database = None if self._database is None else hyperscan.dumpb(self._database)
+        return {**self.__dict__, "_database": database}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        import hyperscan  # noqa: PLC0415
+
+        self.__dict__.update(state)
+        if self._database is not None:
+            self._database = hyperscan.loadb(self._database, hyperscan.HS_MODE_BLOCK)
+            self._database.scratch = hyperscan.Scratch(self._database)
+
     def _compile(self, expressions: list[tuple[bytes, int, int]]) -> Any:
         """A database of all that hyperscan understands; the rest is asked of every value."""
         import hyperscan  # noqa: PLC0415

@@ -73,10 +73,10 @@ class Classes:
 class TextSource:
     """A column of symbols."""
 
-    def __init__(self, field: Field, tests: Sequence[Test]) -> None:
+    def __init__(self, field: Field, scanner: Scanner) -> None:
         self.field = field
         self.classes = Classes()
-        self._scanner = Scanner(tests)
+        self.scanner = scanner
         self._class = np.empty(0, np.uint16)
 
     def forget(self) -> None:
@@ -99,11 +99,11 @@ class TextSource:
 
     def absent(self) -> int:
         """The verdict on what an event does not have."""
-        return self._scanner.empty
+        return self.scanner.empty
 
     def _learn(self, symbols: Symbols, new: list[int]) -> None:
         arguments = self.field.view is View.ARGUMENTS
-        verdict, of = self._scanner.verdict, self.classes.of
+        verdict, of = self.scanner.verdict, self.classes.of
         for symbol in new:
             value = symbols[symbol]
             if arguments:

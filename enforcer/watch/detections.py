@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import detect
-from detect.rules import parse
 from detect.rules.engine import RuleEngine
 from detect.rules.model import Rule
+from detect.rules.scan import Scanner
+from enforcer.serving.apart import apart
 from enforcer.watch.life import Detection
 from enforcer.watch.settings import WatchSettings
-from policies import load_paths
 from policies.errors import PolicyError, PolicyErrors
 from policies.sequence import Sequence as Document
 from policies.sequence import unknown_tags
@@ -31,6 +31,8 @@ class Detections:
 
     rules: tuple[Rule, ...]
     sequences: tuple[Document, ...]
+    scanners: Mapping[str, Scanner]
+    """The engine's, compiled already."""
     reads: tuple[bytes, ...] = ()
     """Files whose reading is an event."""
     problems: tuple[str, ...] = ()
@@ -58,7 +60,14 @@ class Detections:
 
 
 def load(settings: WatchSettings) -> Detections:
-    """Everything. If what this host adds is faulty, what is shipped goes on alone, and it is said why."""
+    """Everything. If what this host adds is faulty, what is shipped goes on alone, and it is said why.
+
+    In a process of its own: pySigma, and what hyperscan compiles with, take 30 MB that are not needed again.
+    """
+    return apart("rules and sequences are not read", lambda: _read(settings))
+
+
+def _read(settings: WatchSettings) -> Detections:
     shipped = [SHIPPED] if settings.shipped else []
     rules, sequences = [each / "rules" for each in shipped], [each / "sequences" for each in shipped]
     reads = reads_of(settings)
@@ -86,9 +95,15 @@ def read_list(path: Path) -> tuple[bytes, ...]:
     return tuple(line.strip() for line in lines if line.strip() and not line.startswith(b"#"))
 
 
-def _load(rules: list[Path], sequences: list[Path]) -> tuple[tuple[Rule, ...], tuple[Document, ...]]:
+def _load(
+    rules: list[Path], sequences: list[Path]
+) -> tuple[tuple[Rule, ...], tuple[Document, ...], Mapping[str, Scanner]]:
+    from detect.rules import parse  # noqa: PLC0415 - here, and so in a process of its own
+    from policies import load_paths  # noqa: PLC0415
+
     found = parse.load(rules)
     documents = load_paths(sequences).sequences if sequences else ()
-    if faults := list(unknown_tags(documents, RuleEngine(found).tags)):
+    engine = RuleEngine(found)
+    if faults := list(unknown_tags(documents, engine.tags)):
         raise PolicyErrors.of(faults)
-    return found, tuple(documents)
+    return found, tuple(documents), engine.scanners

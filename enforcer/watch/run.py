@@ -71,7 +71,7 @@ def _start(places: Places, given: Mapping[str, str]) -> Watch:
 
     settings = settings_file.override(_settings(places), given)
     found = detections.load(settings)
-    rules, host, names = RuleEngine(found.rules), Host(), Names()
+    rules, host, names = RuleEngine(found.rules, scanners=found.scanners), Host(), Names()
     enricher = Enricher(container=host.container, identity=names.encoded, ask=host.process)
     sequences = SequenceEngine(found.sequences, rules.tags)
     pipeline = Pipeline(Decoder(), enricher, rules, sequences)
