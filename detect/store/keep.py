@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 from detect.store import segment
@@ -12,16 +13,21 @@ from detect.store.clock import Clock
 from detect.store.entry import Entry
 from detect.store.ledger import Ledger
 from detect.store.merge import merge
-from detect.store.settings import StoreSettings
+from detect.store.settings import Apart, StoreSettings, here
 
 _DAY: Final = 86_400 * 10**9
 _SMALLEST: Final = 1 << 11
 
 
-def keep(catalogue: Catalogue, settings: StoreSettings, clock: Clock, ledger: Ledger) -> None:
+def keep(
+    catalogue: Catalogue, settings: StoreSettings, clock: Clock, ledger: Ledger, apart: Apart | None = None
+) -> None:
     """Merge while there is something to merge, then hold the limits."""
-    while (group := choose(catalogue.listing.segments, settings)) and _merge(catalogue, group, clock, ledger):
-        segment.release()
+    while group := choose(catalogue.listing.segments, settings):
+        if not _merge(catalogue, group, clock, ledger, apart or here):
+            break
+        if apart is None:
+            segment.release()
     expire(catalogue, settings, clock, ledger)
     catalogue.sweep()
 
@@ -55,30 +61,30 @@ def _level(events: int, merge: int) -> int:
     return level
 
 
-def _merge(catalogue: Catalogue, group: list[Entry], clock: Clock, ledger: Ledger) -> bool:
+def _merge(catalogue: Catalogue, group: list[Entry], clock: Clock, ledger: Ledger, apart: Apart) -> bool:
     """Whether the list changed. Without room nothing is merged: that needs some for a while."""
     try:
-        entry = merge(catalogue.folder, group)
+        entry = apart(merge, catalogue.folder, group)
         if not catalogue.add(entry, clock.boottime(), clock.wall(), replaces=group):
             return True
     except OSError as error:
-        if damaged(catalogue, group, ledger):
+        if damaged(catalogue, group, ledger, apart):
             return True
         ledger.say(f"segments were not merged: {error}")
         return False
     except Exception:  # whatever pyarrow makes of bytes that are not Parquet
-        if damaged(catalogue, group, ledger):
+        if damaged(catalogue, group, ledger, apart):
             return True
         raise
     ledger.count("merges", 1)
     return True
 
 
-def damaged(catalogue: Catalogue, group: Sequence[Entry], ledger: Ledger) -> bool:
+def damaged(catalogue: Catalogue, group: Sequence[Entry], ledger: Ledger, apart: Apart | None = None) -> bool:
     """Set aside those that cannot be read. Whether there were any."""
     found = False
     for entry in group:
-        reason = check(catalogue, entry)
+        reason = (apart or here)(check, catalogue.folder, entry)
         if not catalogue.has(entry):  # given up meanwhile, and counted as that
             found = True
         elif reason:
@@ -89,10 +95,10 @@ def damaged(catalogue: Catalogue, group: Sequence[Entry], ledger: Ledger) -> boo
     return found
 
 
-def check(catalogue: Catalogue, entry: Entry) -> str:
+def check(folder: Path, entry: Entry) -> str:
     """What is wrong with a segment, reading all of it."""
     try:
-        found = len(segment.Segment(catalogue.folder / entry.name).part())
+        found = len(segment.Segment(folder / entry.name).part())
     except MemoryError:
         raise
     except Exception as error:  # whatever pyarrow makes of bytes that are not Parquet

@@ -2,8 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, TypeVar
+
+T = TypeVar("T")
+
+
+class Apart(Protocol):
+    """Calls a function of ours with these arguments where Arrow may be in memory: in another process.
+
+    OSError: its own, or that there was no answer. Any other error of its comes as some exception.
+    """
+
+    def __call__(self, function: Callable[..., T], *arguments: object) -> T:
+        """What it answers."""
+
+
+def here(function: Callable[..., T], *arguments: object) -> T:
+    """In this process."""
+    return function(*arguments)
 
 
 @dataclass(frozen=True, slots=True)

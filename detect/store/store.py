@@ -19,7 +19,7 @@ from detect.store.entry import journal_path
 from detect.store.journal import Journal
 from detect.store.ledger import Counters, Ledger
 from detect.store.sealer import FULL, Sealer
-from detect.store.settings import StoreSettings
+from detect.store.settings import Apart, StoreSettings, here
 
 SYNC_SECONDS: Final = 1.0
 """Seconds of events that a loss of power may take. A crash of the watch takes only those in the queue."""
@@ -31,8 +31,8 @@ class Store:
     """Keeps what it is given. `append` does not wait: two threads write and tidy up.
 
     `tags` are the names of the tags that come with the batches, by number. `notify` is called with a
-    sentence when something is lost or damaged. With `background` off
-    everything is done in `append` and `tick`, by the caller's thread.
+    sentence when something is lost or damaged. With `background` off everything is done in `append` and
+    `tick`, by the caller's thread. What takes Arrow is done `apart`, or in this process if that is None.
     """
 
     def __init__(
@@ -43,6 +43,7 @@ class Store:
         clock: Clock | None = None,
         notify: Callable[[str], None] = lambda _: None,
         background: bool = True,
+        apart: Apart | None = None,
     ) -> None:
         self.settings = settings
         self.clock = clock or Clock()
@@ -54,7 +55,8 @@ class Store:
         )
         for text in self._catalogue.damage:
             self._ledger.say(text)
-        self._sealer = Sealer(self._catalogue, self.clock, self._ledger)
+        self._apart = apart
+        self._sealer = Sealer(self._catalogue, self.clock, self._ledger, apart or here)
         self._number = self._catalogue.last_number()
         self._sealer.seal_files()
         self._journal: Journal | None = None
@@ -103,7 +105,8 @@ class Store:
     def events(self) -> int:
         """That are kept."""
         open_now = self._journal.count if self._journal is not None else 0
-        return open_now + sum(entry.events for entry in self._catalogue.listing.segments)
+        left = sum(list(self._sealer.waiting.values()))
+        return open_now + left + sum(entry.events for entry in self._catalogue.listing.segments)
 
     @property
     def bytes(self) -> int:
@@ -123,12 +126,17 @@ class Store:
         if written is None:
             return
         written.close()
-        self._sealer.seal(self._number, written.path, written.content())
+        if self._apart is None:
+            self._sealer.seal(self._number, written.path, written.content())
+        else:
+            self._sealer.leave(self._number, written.count)
         self._keeper_wake.set()
 
     def keep(self) -> None:
-        """Merge, and remove what is past the limits, until there is nothing to do."""
-        keep.keep(self._catalogue, self.settings, self.clock, self._ledger)
+        """Seal what was left, merge, and remove what is past the limits, until there is nothing to do."""
+        if self._apart is not None and self._sealer.left:
+            self._sealer.seal_files(self._below())
+        keep.keep(self._catalogue, self.settings, self.clock, self._ledger, self._apart)
 
     def flush(self) -> None:
         """Have the disk keep all that was appended, without sealing it."""
@@ -147,6 +155,8 @@ class Store:
         for thread in self._threads:
             thread.join()
         self.seal()
+        if self._apart is not None:
+            self._sealer.seal_files()
         self._catalogue.sweep(everything=True)
 
     def __enter__(self) -> Store:
@@ -217,9 +227,14 @@ class Store:
         now = time.monotonic()
         if self._journal is not None and now - self._began >= self.settings.seal_seconds:
             self.seal()
-        if self._sealer.left and now - self._tried >= RETRY_SECONDS:
+        if self._apart is None and self._sealer.left and now - self._tried >= RETRY_SECONDS:
             self._tried = now
-            self._sealer.seal_files(self._journal.path if self._journal is not None else None)
+            self._sealer.seal_files(self._below())
+
+    def _below(self) -> int:
+        """Journals with numbers below this one are written no more. For another thread: the number first."""
+        number = self._number
+        return number if self._journal is not None else number + 1
 
 
 def tag_symbols(batch: Batch, tagged: Tagged | None, names: Sequence[str]) -> NDArray[np.uint32]:

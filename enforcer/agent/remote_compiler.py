@@ -7,18 +7,16 @@ what is in force stays.
 from __future__ import annotations
 
 import contextlib
-import gc
 import logging
-import os
-import signal
 import socket
 import threading
 from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from enforcer.agent.aliases import ClassesOf
-from enforcer.agent.compiler_process import LONGEST, fork_helper
+from enforcer.agent.compiler_process import LONGEST, serve
 from enforcer.agent.compiler_wire import (
     BrokenWireError,
     compiled_from_data,
@@ -28,6 +26,7 @@ from enforcer.agent.compiler_wire import (
 )
 from enforcer.agent.compiling import Compiled, Compiler, Document, Files
 from enforcer.errors import EnforcerError
+from enforcer.serving.helper import Helper
 from policies.image import content_hash
 
 log = logging.getLogger("menshen.compiler")
@@ -42,39 +41,26 @@ class RemoteCompiler:
 
     def __init__(self, make: Callable[[], Compiler]) -> None:
         """`make` is called in the compiler's process, and imports what it needs there."""
-        self._make = make
-        self._helper: socket.socket | None = None
-        self._pid = 0
+        self._helper = Helper("the policy compiler", partial(serve, make))
         self._worker: socket.socket | None = None
         self._lock = threading.Lock()
 
     def start(self) -> None:
-        """Fork the helper, anew if there is one; while this process has no other thread.
-
-        It is who this process is at this moment, to the guard as well.
-        """
+        """Fork the helper, anew if there is one: see Helper.start."""
         self.stop()
-        gc.collect()
-        gc.freeze()  # else each collection would write to, and so copy, all pages that are shared with it
-        self._pid, self._helper = fork_helper(self._make)
+        self._helper.start()
 
     def stop(self) -> None:
         """End the helper and its worker."""
-        for each in (self._worker, self._helper):
-            if each is not None:
-                each.close()
-        self._worker = self._helper = None
-        if self._pid:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self._pid, signal.SIGKILL)
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(self._pid, 0)
-            self._pid = 0
+        if self._worker is not None:
+            self._worker.close()
+            self._worker = None
+        self._helper.stop()
 
     @property
     def helper(self) -> int:
         """The helper's pid; 0 if there is none."""
-        return self._pid
+        return self._helper.pid
 
     def documents(self, files: Files) -> list[Document]:
         """As `Compiler` has it."""
@@ -119,7 +105,8 @@ class RemoteCompiler:
         fresh = self._worker is None
         try:
             if self._worker is None:
-                self._worker = self._new_worker()
+                self._worker = self._helper.worker()
+                self._worker.settimeout(LONGEST + _GRACE)
             send(self._worker, call, parts)
             return receive(self._worker)
         except (OSError, EOFError, BrokenWireError) as error:
@@ -131,15 +118,6 @@ class RemoteCompiler:
             why = f"no answer in {LONGEST} s" if isinstance(error, TimeoutError) else "its process ended"
             log.error("the policy compiler gave no answer: %s (%r)", why, error)
             raise EnforcerError(f"the policy compiler gave no answer: {why}", _HINT) from None
-
-    def _new_worker(self) -> socket.socket:
-        if self._helper is None:
-            raise OSError("the compiler's helper was not started")
-        ours, theirs = socket.socketpair()
-        with theirs:
-            socket.send_fds(self._helper, [b"worker"], [theirs.fileno()])
-        ours.settimeout(LONGEST + _GRACE)
-        return ours
 
 
 def _compiled(data: Any, parts: Sequence[bytes]) -> Compiled:

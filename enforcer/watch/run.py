@@ -21,6 +21,7 @@ from enforcer.watch.settings import WatchSettings
 
 if TYPE_CHECKING:
     from enforcer.watch.life import Store, Watch
+    from enforcer.watch.sealing import Sealing
 
 CANNOT: Final = 91
 """Exit status where this kernel takes none of our programs: trying again would not help."""
@@ -67,10 +68,13 @@ def _start(places: Places, given: Mapping[str, str]) -> Watch:
     from detect.sequences import SequenceEngine  # noqa: PLC0415
     from enforcer.watch import detections  # noqa: PLC0415
     from enforcer.watch.life import Watch  # noqa: PLC0415
+    from enforcer.watch.sealing import Sealing  # noqa: PLC0415
     from enforcer.watch.source import KernelSource  # noqa: PLC0415
 
     settings = settings_file.override(_settings(places), given)
     found = detections.load(settings)
+    sealing = Sealing()
+    sealing.start()
     rules, host, names = RuleEngine(found.rules, scanners=found.scanners), Host(), Names()
     enricher = Enricher(container=host.container, identity=names.encoded, ask=host.process)
     sequences = SequenceEngine(found.sequences, rules.tags)
@@ -78,7 +82,7 @@ def _start(places: Places, given: Mapping[str, str]) -> Watch:
     watch = Watch(
         KernelSource(settings, found.reads),
         pipeline,
-        _store(places, settings, rules.tags),
+        _store(places, settings, rules.tags, sealing),
         places,
         settings,
         names=names,
@@ -117,11 +121,11 @@ def _serve(watch: Watch) -> None:
     watch.stop()
 
 
-def _store(places: Places, settings: WatchSettings, tags: Sequence[str]) -> Store | None:
+def _store(places: Places, settings: WatchSettings, tags: Sequence[str], sealing: Sealing) -> Store | None:
     if not settings.store:
         return None
     from detect.store.settings import StoreSettings  # noqa: PLC0415
     from detect.store.store import Store as EventStore  # noqa: PLC0415
 
     limits = StoreSettings(places.observed, max_bytes=settings.store_bytes, max_days=settings.store_days)
-    return EventStore(limits, tags=tags, notify=lambda text: log.warning("store: %s", text))
+    return EventStore(limits, tags=tags, notify=lambda text: log.warning("store: %s", text), apart=sealing)

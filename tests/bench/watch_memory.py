@@ -45,12 +45,13 @@ def _held(folder: Path, events: int) -> dict[str, float]:
     command = [sys.executable, "-m", "tests.bench.watch_process", str(folder)]
     with subprocess.Popen(command, stdin=subprocess.PIPE) as child:
         assert child.stdin is not None
-        began, sent, load = time.monotonic(), 0, []
+        began, sent, load, apart = time.monotonic(), 0, [], [0.0]
         for raw in stream(events, batch=_BATCH):
             pickle.dump(raw, child.stdin, pickle.HIGHEST_PROTOCOL)
             child.stdin.flush()
             sent += len(raw.records)
             time.sleep(max(0.0, began + sent / RATE - time.monotonic()))
+            apart.append(sum(map(_own, _descendants(child.pid))))
             if sent * 2 > events:
                 load.append(_status(child.pid, "VmRSS"))
         time.sleep(_REST)
@@ -60,6 +61,8 @@ def _held(folder: Path, events: int) -> dict[str, float]:
             "at rest": _status(child.pid, "VmRSS"),
             "no file of a library": _status(child.pid, "RssAnon"),
             "of the kernel's rings": _rings(child.pid),
+            "of the processes that seal alone, at most": max(apart),
+            "and at rest": sum(map(_own, _descendants(child.pid))),
         }
         child.send_signal(signal.SIGTERM)
     if child.returncode:
@@ -82,3 +85,21 @@ def _rings(pid: int) -> float:
         elif within and line.startswith("Rss:"):
             total += int(line.split()[1])
     return total / 1024
+
+
+def _descendants(pid: int) -> list[int]:
+    """The helper that forks, and the workers there are."""
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return []
+    return [each for child in map(int, children) for each in (child, *_descendants(child))]
+
+
+def _own(pid: int) -> float:
+    """Memory that no other process has."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0.0
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Private_")) / 1024
