@@ -101,6 +101,16 @@ def test_patterns_that_share_bytes_do_not_lose_each_other() -> None:
     assert accepts(b"/a") == (7, 8)  # listing for the one, the other in full
 
 
+def test_patterns_with_the_same_parts_do_not_cross() -> None:
+    dfa, _ = raw(["/a/?x", "/b/?y", "/*z", "/**/w"])
+
+    def matches(text: bytes) -> list[int]:
+        return [each // 2 for each in dfa.accepts[reduce(dfa.step, text, dfa.start)]]
+
+    assert [matches(text) for text in (b"/a/1x", b"/b/1y", b"/a/1y", b"/b/1x")] == [[0], [1], [], []]
+    assert [matches(text) for text in (b"/1z", b"/w", b"/1/w", b"/1/z")] == [[2], [3], [3], []]
+
+
 def test_a_pattern_that_includes_its_folder_is_not_for_listing_alone() -> None:
     dfa, _ = raw(["/{a,a/**}"])
     assert dfa.accepts[reduce(dfa.step, b"/a", dfa.start)] == (0,)

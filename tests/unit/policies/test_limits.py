@@ -163,7 +163,10 @@ def test_as_many_rules_as_events_can_name_are_compiled(monkeypatch: pytest.Monke
 
 def test_two_identities_with_one_id_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plan, "identity_id", lambda name: identity_id("test/same"))
-    assert "have the same 64-bit id" in refused(many(2, 2)).message
+    error = refused(many(2, 2))
+    assert error.message == 'identities "test/s1" and "test/s0" have the same 64-bit id'
+    assert error.hint == "rename one of them"
+    assert error.place == parse_text(many(2, 2)).policies[1].subject.place
 
 
 def test_a_thousand_rules_compile_in_a_moment() -> None:
