@@ -203,6 +203,14 @@ def test_the_unidentified_have_their_own_policy() -> None:
     assert answer(documents, R.WRITE, subject="test/app") == "allow builtin"
 
 
+@pytest.mark.parametrize("unsigned", ["", ", unsigned: true"])
+def test_what_may_be_executed_may_not_be_read_nor_mapped(unsigned: str) -> None:
+    documents = [policy(f"exec:\n  - {{paths: [/a/f]{unsigned}}}\n")]
+    assert answer(documents, R.EXECUTE) == "allow exec"
+    for right in (R.READ, R.WRITE, R.MAP_EXEC):
+        assert answer(documents, right) == "deny default"
+
+
 def test_the_folder_of_a_pattern_is_for_listing_only() -> None:
     documents = [policy('files:\n  - {allow: [read, write], paths: ["/a/**"]}\n')]
     assert answer(documents, R.LIST, "/a") == "allow file"

@@ -128,8 +128,9 @@ def test_rules_on_endpoints_hold_for_exactly_their_peers() -> None:
      (51456, False), (65535, False)],
 )  # fmt: skip
 def test_a_wide_range_of_ports_ends_where_it_says(port: int, allowed: bool) -> None:
-    text = policy('network:\n  - {allow: connect, to: {cidr: 10.0.0.0/8, ports: ["256-51455"]}}\n')
-    found = evaluator(text)
+    text = 'network:\n  - {allow: connect, to: {cidr: 10.0.0.0/8, ports: ["256-51455"]}}\n'
+    other = "  - {allow: listen, ports: [51200]}\n"  # so that the last of its bytes is told apart
+    found = evaluator(policy(text + other))
     number, _ = found.classify(encode(TCP, "10.200.0.1", port))
     assert found.decide(found.row("test/app"), number, 1 << Right.CONNECT).enforced is not allowed
 
