@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
-from functools import reduce
+from functools import cache, reduce
 from itertools import count
+from operator import or_
 
 import numpy as np
 import pytest
@@ -16,9 +17,10 @@ from policies.compile import comb
 from policies.compile.dfa import DEAD, Dfa, ExplosionError, determinise
 from policies.compile.minimise import minimise, row
 from policies.compile.nfa import Nfa
+from policies.compile.subtree import subtrees
 from policies.image import STATE_FLAGS, STATE_SINK, SYM_BYTE, SYM_CLASS, SYM_DEFAULT, SYM_SUBTREE, Right
 from policies.layout import ENTRY
-from policies.pattern import parse
+from policies.pattern import SLASH, parse
 from tests.examples import examples
 from tests.policy_strategies import World, make_pattern, make_policies
 from tests.unit.policies.helpers import compiled, evaluator, policy, protection
@@ -214,6 +216,37 @@ def test_what_is_below_a_directory_is_told_to_each_subject() -> None:
         cell = found.cell(found.row(subject), below)
         assert (cell.allow >> Right.READ & 1, cell.any >> Right.READ & 1) == (0, 1), subject
     assert found.cell(0, below).allow >> Right.READ & 1
+
+
+@given(st.randoms(use_true_random=False))
+@QUICK
+def test_what_is_below_a_state_are_all_names_that_can_follow(rng: random.Random) -> None:
+    world = World(root="/r", folders=("a", ".c"), files=("x",), new_names=("...", "..b"))
+    texts = [make_pattern(rng, world)[1:-1] for _ in range(rng.randint(1, 4))]
+    dfa, classes = raw(list(dict.fromkeys((*texts, "/*/.?", "/[!.]*/..?"))))
+    bits = [1 << number for number in classes]
+
+    @cache
+    def following(state: int, name: bytes) -> set[tuple[int, bytes]]:
+        """The pairs of a state and a name's beginning that one more byte leads to."""
+        names = ((byte, name + bytes([byte])) for byte in range(1, 256) if byte != SLASH)
+        found = {(dfa.step(state, byte), more if more in (b".", b"..") else b"x") for byte, more in names}
+        return found | ({(dfa.step(state, SLASH), b"")} if name == b"x" else set())
+
+    def reached(state: int) -> set[tuple[int, bytes]]:
+        found, waiting = {(state, b"")}, [(state, b"")]
+        while waiting:
+            new = following(*waiting.pop()) - found
+            found |= new
+            waiting += new
+        return found
+
+    root = dfa.step(dfa.start, SLASH)
+    known = reached(root)
+    for state, below in enumerate(subtrees(dfa, bits, or_)):
+        begin = state if state == root else dfa.step(state, SLASH)
+        if (begin, b"") in known:
+            assert below == reduce(or_, {bits[at] for at, name in reached(begin) if name == b"x"})
 
 
 EXPLOSIVE = ["/**/*a" + "?" * 30, "/a/*b" + "[!z]" * 40, "/**/a/" + "*/" * 30 + "x"]
