@@ -12,6 +12,7 @@ from tests.demo.run import demo
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_every_step_of_an_intrusion_is_denied_while_all_services_go_on(
     kernel: str, pytestconfig: pytest.Config, tmp_path: Path
 ) -> None:
@@ -30,6 +31,7 @@ def test_every_step_of_an_intrusion_is_denied_while_all_services_go_on(
 
 @pytest.mark.guest
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_without_enforcement_every_step_succeeds_and_the_demo_fails(
     pytestconfig: pytest.Config, tmp_path: Path
 ) -> None:
