@@ -20,7 +20,7 @@ from policies.compile.nfa import Nfa
 from policies.compile.subtree import subtrees
 from policies.image import STATE_FLAGS, STATE_SINK, SYM_BYTE, SYM_CLASS, SYM_DEFAULT, SYM_SUBTREE, Right
 from policies.layout import ENTRY
-from policies.pattern import SLASH, parse
+from policies.pattern import SLASH, PatternError, parse
 from tests.examples import examples
 from tests.policy_strategies import World, make_pattern, make_policies
 from tests.unit.policies.helpers import compiled, evaluator, policy, protection
@@ -218,11 +218,21 @@ def test_what_is_below_a_directory_is_told_to_each_subject() -> None:
     assert found.cell(0, below).allow >> Right.READ & 1
 
 
+def is_refused(text: str) -> bool:
+    """A component may come out as "." or "..", which no canonical path has."""
+    try:
+        parse(text)
+    except PatternError:
+        return True
+    return False
+
+
 @given(st.randoms(use_true_random=False))
 @QUICK
 def test_what_is_below_a_state_are_all_names_that_can_follow(rng: random.Random) -> None:
     world = World(root="/r", folders=("a", ".c"), files=("x",), new_names=("...", "..b"))
     texts = [make_pattern(rng, world)[1:-1] for _ in range(rng.randint(1, 4))]
+    texts = [text for text in texts if not is_refused(text)]
     dfa, classes = raw(list(dict.fromkeys((*texts, "/*/.?", "/[!.]*/..?"))))
     bits = [1 << number for number in classes]
 
