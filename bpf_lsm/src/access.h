@@ -7,38 +7,46 @@
 
 #define FMODE_CREATED 0x100000
 
-struct request {
+/* The current task under the image in force: what a hook reads once, so that all in it is judged alike. */
+struct asker {
 	const struct image_header *image;
 	struct control *switches;
 	struct subject subject;
-	struct attempt attempt;
 	__u32 slot; /* that image is in */
+};
+
+struct request {
+	struct asker asker;
+	struct attempt attempt;
 	__u32 want;
-	/* Answers of classify(). */
+	/* Answers of classify(), or of a recall() before. */
 	__u32 class;
 	__u32 state;
 	__u32 flags; /* enum object_flag */
+	__u32 is_known; /* recall() answered */
 	__u32 is_fleeting; /* just created or about to go: not worth a cache entry */
 };
+
+/* False: nothing to judge. */
+static __always_inline bool find_asker(struct asker *asker)
+{
+	struct control *switches = get_control();
+
+	if (!switches)
+		return false;
+	asker->switches = switches;
+	asker->slot = active_slot(switches);
+	asker->image = image_of(asker->slot);
+	return asker->image && current_subject(asker->image, &asker->subject);
+}
 
 /* Fills a request for the current task. False: nothing to judge. want is 0 where no right on an object is meant. */
 static __always_inline bool begin(struct request *request, __u16 operation, __u32 want)
 {
-	struct control *switches = get_control();
-
 	__builtin_memset(request, 0, sizeof(*request));
-	if (!switches)
-		return false;
-	request->switches = switches;
-	request->slot = active_slot(switches);
-	request->image = image_of(request->slot);
-	if (!request->image)
-		return false;
-	if (!current_subject(request->image, &request->subject))
-		return false;
 	request->attempt.operation = operation;
 	request->want = want;
-	return !want || want & request->subject.watch;
+	return find_asker(&request->asker) && (!want || want & request->asker.subject.watch);
 }
 
 static __always_inline bool one_name(struct inode *inode)
@@ -54,19 +62,72 @@ static __always_inline __u32 state_below(struct request *request, struct dentry 
 {
 	struct dentry *parent = dentry->d_parent;
 	struct object *known;
+	__u32 state, flags;
 	__u64 low, high;
 
 	if (parent == dentry || !dentry->d_hash.pprev)
 		return 0;
 	known = bpf_inode_storage_get(&objects, parent->d_inode, 0, 0);
-	if (!known || known->epoch != epoch || known->dentry != (__u64)parent || known->flags & OBJECT_VOLATILE)
+	if (!known || epoch_of(known) != epoch || known->dentry != (__u64)parent)
 		return 0;
-	request->flags = known->flags;
-	if (known->state & STATE_SINK)
-		return known->state;
-	if (!(known->state & STATE_SHORTCUT) || !read_short_name(dentry, &low, &high))
+	state = known->state;
+	flags = known->flags;
+	barrier();
+	if (epoch_of(known) != epoch || flags & OBJECT_VOLATILE)
 		return 0;
-	return automaton_name(request->image, image_mask(), known->state, low, high);
+	request->flags = flags;
+	if (state & STATE_SINK)
+		return state;
+	if (!(state & STATE_SHORTCUT) || !read_short_name(dentry, &low, &high))
+		return 0;
+	return automaton_name(request->asker.image, image_mask(), state, low, high);
+}
+
+/* What is remembered of this very name, or NULL. Read it, and then look at the epoch again. */
+static __always_inline struct object *find_object(struct inode *inode, struct dentry *dentry, __u64 epoch)
+{
+	struct object *object;
+
+	if (!one_name(inode))
+		return NULL;
+	object = bpf_inode_storage_get(&objects, inode, 0, 0);
+	if (!object || epoch_of(object) != epoch || object->dentry != (__u64)dentry ||
+	    object->parent != (__u64)dentry->d_parent || object->name_hash != dentry->d_name.hash)
+		return NULL;
+	return object;
+}
+
+static __always_inline bool recall(struct request *request, struct object *object, __u64 epoch)
+{
+	if (!object)
+		return false;
+	request->class = object->class;
+	request->state = object->state;
+	request->flags = object->flags;
+	barrier();
+	return epoch_of(object) == epoch;
+}
+
+/* For remember(): what this subject may do with the object, if nothing but the table has a say. */
+static __always_inline __u32 settle(const struct request *request)
+{
+	const struct image_header *image = request->asker.image;
+	const struct image_cell *cell = find_cell(image, request->asker.subject.row, request->class, request->flags);
+
+	return request->asker.subject.row << 16 | (cell->allow & ~image->sequence_rights & (BIT(RIGHT_COUNT) - 1));
+}
+
+/* Whether all of `want` was settled for the subject. Its row is of the image that the epoch is of. */
+static __always_inline bool is_settled(const struct object *object, const struct subject *subject, __u32 want,
+				       __u64 epoch)
+{
+	__u32 settled;
+
+	if (!object)
+		return false;
+	settled = object->settled;
+	barrier();
+	return settled >> 16 == subject->row && !(want & ~settled) && epoch_of(object) == epoch;
 }
 
 /* What a walk found, into request->state and flags. Returns 0 or the builtin rule that says why there is no state. */
@@ -91,7 +152,7 @@ static __noinline int walk_to(struct request *request, struct dentry *dentry, st
 	if (!scratch)
 		return RULE_SCRATCH;
 	rule = take_walk(request, &scratch->walk,
-			 resolve(dentry, inode, scratch, request->image, request->switches, trusted));
+			 resolve(dentry, inode, scratch, request->asker.image, request->asker.switches, trusted));
 	if (rule)
 		return rule;
 	if (!scratch->walk.may_cache || request->flags & (OBJECT_VOLATILE | OBJECT_DELETED))
@@ -106,33 +167,25 @@ static __noinline int walk_to(struct request *request, struct dentry *dentry, st
 static __always_inline int classify(struct request *request, struct dentry *dentry, struct inode *inode,
 				    struct inode *directory, bool trusted)
 {
-	__u64 epoch = *(volatile __u64 *)&request->switches->epoch;
-	bool may_cache = inode && one_name(inode) && !request->switches->no_cache;
+	__u64 epoch = current_epoch(request->asker.image, request->asker.switches);
 	__u32 sequence;
 	int rule;
 
-	if (may_cache) {
-		struct object *known = bpf_inode_storage_get(&objects, inode, 0, 0);
-
-		if (known && known->epoch == epoch && known->dentry == (__u64)dentry &&
-		    known->parent == (__u64)dentry->d_parent && known->name_hash == dentry->d_name.hash) {
-			request->class = known->class;
-			request->state = known->state;
-			request->flags = known->flags;
-			return 0;
-		}
-	}
+	if (request->is_known || (inode && recall(request, find_object(inode, dentry, epoch), epoch)))
+		return 0;
 	sequence = name_sequence(dentry);
-	request->state = trusted && request->switches->no_cache < 2 ? state_below(request, dentry, epoch) : 0;
+	request->state = trusted && request->asker.switches->no_cache < 2 ? state_below(request, dentry, epoch) : 0;
 	if (!request->state) {
 		rule = walk_to(request, dentry, inode ? inode : directory, trusted);
 		if (rule)
 			return rule;
 	}
-	request->class = own_class(request->image, request->state);
-	if (may_cache && !request->is_fleeting && !*(volatile __u32 *)&request->switches->moving &&
-	    epoch == *(volatile __u64 *)&request->switches->epoch)
-		remember(request->image, inode, dentry, sequence, request->state, request->flags, epoch);
+	request->class = own_class(request->asker.image, request->state);
+	if (inode && one_name(inode) && !request->is_fleeting && !request->asker.switches->no_cache &&
+	    !*(volatile __u32 *)&request->asker.switches->moving &&
+	    epoch == current_epoch(request->asker.image, request->asker.switches))
+		remember(request->asker.image, inode, dentry, sequence, request->state, request->flags, settle(request),
+			 epoch);
 	return 0;
 }
 
@@ -155,10 +208,10 @@ static __noinline __u64 judge_alias(struct request *request, struct inode *inode
 	alias = bpf_map_lookup_elem(&aliases, &key);
 	if (!alias)
 		return 0;
-	class = alias->class[request->slot & 1];
+	class = alias->class[request->asker.slot & 1];
 	if (!class)
 		return 0;
-	return judge_denials(request->image, &request->subject, class, request->flags, request->want);
+	return judge_denials(request->asker.image, &request->asker.subject, class, request->flags, request->want);
 }
 
 /* The end of every judgement: 1 if the access is to be denied. */
@@ -166,19 +219,19 @@ static __always_inline int conclude(struct request *request, struct dentry *dent
 {
 	if (!verdict)
 		return 0;
-	report(&request->attempt, dentry, request->image, request->switches, verdict);
+	report(&request->attempt, dentry, request->asker.image, request->asker.switches, verdict);
 	return (verdict >> 24) & 1;
 }
 
 /* What the sequences say to an access that the tables do not deny. */
 static __always_inline __u64 judge_sequences(struct request *request, __u64 verdict, __u32 port)
 {
-	if (!(request->want & request->image->sequence_rights) || verdict >> 24 & 1)
+	if (!(request->want & request->asker.image->sequence_rights) || verdict >> 24 & 1)
 		return verdict;
 	return stricter(verdict,
-			follow_sequences(request->slot, request->want, request->class, request->attempt.operation,
+			follow_sequences(request->asker.slot, request->want, request->class, request->attempt.operation,
 					 port),
-			request->switches);
+			request->asker.switches);
 }
 
 static __always_inline int check_object(struct request *request, struct dentry *dentry, struct inode *inode,
@@ -187,17 +240,18 @@ static __always_inline int check_object(struct request *request, struct dentry *
 	__u64 verdict = 0;
 	int rule;
 
-	request->want = opaque(request->want, request->switches);
-	request->is_fleeting = opaque(request->is_fleeting, request->switches);
-	rule = opaque(classify(request, dentry, inode, directory, trusted), request->switches);
+	request->want = opaque(request->want, request->asker.switches);
+	request->is_fleeting = opaque(request->is_fleeting, request->asker.switches);
+	rule = opaque(classify(request, dentry, inode, directory, trusted), request->asker.switches);
 	if (!rule) {
-		verdict = judge_class(request->image, &request->subject, request->class, request->flags, request->want);
+		verdict = judge_class(request->asker.image, &request->asker.subject, request->class, request->flags,
+				      request->want);
 		if (inode && !one_name(inode))
-			verdict = stricter(verdict, judge_alias(request, inode), request->switches);
+			verdict = stricter(verdict, judge_alias(request, inode), request->asker.switches);
 		verdict = judge_sequences(request, verdict, 0);
 	} else if (rule != RULE_NO_PATH || request->want & (BIT(RIGHT_EXECUTE) | BIT(RIGHT_MAP_EXEC))) {
 		/* memfd, pipes, shared memory: data may pass, programs may not. */
-		verdict = judge_builtin(&request->subject, rule, lowest_bit(request->want));
+		verdict = judge_builtin(&request->asker.subject, rule, lowest_bit(request->want));
 	}
 	return conclude(request, dentry, verdict);
 }
@@ -248,10 +302,11 @@ static __noinline int check_abstract(struct request *request, const void *addres
 	if (size < 3)
 		return 0;
 	if (scratch)
-		verdict = judge_class(request->image, &request->subject,
-				      abstract_class(request->image, scratch, address + 3, size - 3), 0, request->want);
+		verdict = judge_class(request->asker.image, &request->asker.subject,
+				      abstract_class(request->asker.image, scratch, address + 3, size - 3), 0,
+				      request->want);
 	else
-		verdict = judge_builtin(&request->subject, RULE_SCRATCH, lowest_bit(request->want));
+		verdict = judge_builtin(&request->asker.subject, RULE_SCRATCH, lowest_bit(request->want));
 	return conclude(request, NULL, verdict);
 }
 

@@ -4,7 +4,7 @@
  *
  * | program         | what it is for                                                        |
  * |-----------------|-----------------------------------------------------------------------|
- * | activate        | (syscall) puts an image slot in force and voids what was cached       |
+ * | activate        | (syscall) puts an image slot in force                                 |
  * | touch_catalogue | (syscall) cached identities are looked up again                       |
  * | touch_tree      | (syscall) voids cached classes: the mount tree changed                |
  * | adopt           | (iter/task) labels the processes that were there before us            |
@@ -25,7 +25,6 @@ int activate(struct activate_args *args)
 	if (!switches || args->slot > 2)
 		return -22;
 	*(volatile __u32 *)&switches->active = args->slot;
-	__sync_fetch_and_add(&switches->epoch, 1);
 	return 0;
 }
 

@@ -7,9 +7,7 @@
 
 static __always_inline struct control *get_control(void)
 {
-	__u32 zero = 0;
-
-	return bpf_map_lookup_elem(&control, &zero);
+	return &control;
 }
 
 /*
@@ -30,6 +28,20 @@ static __always_inline __u32 active_slot(struct control *switches)
 static __always_inline const struct image_header *image_of(__u32 slot)
 {
 	return bpf_map_lookup_elem(&slots, &slot);
+}
+
+/*
+ * What is remembered of an object is valid for: one image and one state of the tree. It only grows, and is above all
+ * others that hold a place (enum object_epoch): an image in force has a generation.
+ */
+static __always_inline __u64 current_epoch(const struct image_header *image, struct control *switches)
+{
+	return (image->generation << 32) + *(volatile __u64 *)&switches->epoch;
+}
+
+static __always_inline __u64 epoch_of(const struct object *object)
+{
+	return *(const volatile __u64 *)&object->epoch;
 }
 
 /* A structure of the image. The mask keeps any offset, also a corrupt one, inside the slot's value. */

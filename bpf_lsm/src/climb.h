@@ -200,11 +200,16 @@ static __always_inline bool use_known_state(struct climb *climb, struct inode *i
 {
 	struct walk *walk = &climb->scratch->walk;
 	struct object *known = bpf_inode_storage_get(&objects, inode, 0, 0);
+	__u32 flags;
 
-	if (!known || known->epoch != climb->epoch || known->dentry != (__u64)dentry)
+	if (!known || epoch_of(known) != climb->epoch || known->dentry != (__u64)dentry)
 		return false;
 	walk->state = known->state;
-	walk->flags |= known->flags;
+	flags = known->flags;
+	barrier();
+	if (epoch_of(known) != climb->epoch)
+		return false;
+	walk->flags |= flags;
 	walk->done = 1;
 	return true;
 }

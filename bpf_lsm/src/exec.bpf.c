@@ -59,11 +59,11 @@ static __always_inline int check_program(struct request *request, struct file *f
 
 	if (check_file(request, file))
 		return PROGRAM_DENIED;
-	if (!(request->subject.row_flags & ROW_CONFINED))
+	if (!(request->asker.subject.row_flags & ROW_CONFINED))
 		return 0;
-	cell = find_cell(request->image, request->subject.row, request->class, request->flags);
+	cell = find_cell(request->asker.image, request->asker.subject.row, request->class, request->flags);
 	if (!identity && !(cell->allow & BIT(WAIVE_EXECUTE_UNSIGNED))) {
-		verdict = judge_builtin(&request->subject, RULE_UNIDENTIFIED_PROGRAM, RIGHT_EXECUTE);
+		verdict = judge_builtin(&request->asker.subject, RULE_UNIDENTIFIED_PROGRAM, RIGHT_EXECUTE);
 		if (conclude(request, file->f_path.dentry, verdict))
 			return PROGRAM_DENIED;
 	}
@@ -157,19 +157,19 @@ int BPF_PROG(bprm_check, struct linux_binprm *bprm)
 
 	judged = begin(&request, OP_EXEC, BIT(RIGHT_EXECUTE));
 	request.attempt.target = identity;
-	if (!request.image || !judged)
+	if (!request.asker.image || !judged)
 		return 0;
 	if (is_script) {
 		/* The interpreter is implied by the script, but it must be somebody. */
 		if (identity || label->flags & LABEL_SELF)
 			return 0;
-		verdict = judge_builtin(&request.subject, RULE_UNIDENTIFIED_PROGRAM, RIGHT_EXECUTE);
+		verdict = judge_builtin(&request.asker.subject, RULE_UNIDENTIFIED_PROGRAM, RIGHT_EXECUTE);
 		return answer(conclude(&request, dentry, verdict), -EACCES);
 	}
 	found = check_program(&request, file, identity);
 	if (found == PROGRAM_DENIED)
 		return deny(-EACCES);
-	if (!(request.subject.row_flags & ROW_CONFINED))
+	if (!(request.asker.subject.row_flags & ROW_CONFINED))
 		return 0;
 	if (found == PROGRAM_AS_SELF)
 		label->flags |= LABEL_SELF;
@@ -290,7 +290,7 @@ int mmap_identify(unsigned long long *ctx)
 /* Memory that nobody vouches for becomes code. */
 static __always_inline __u64 judge_jit(struct request *request)
 {
-	const struct image_row *row = image_row(request->image, request->subject.row);
+	const struct image_row *row = image_row(request->asker.image, request->asker.subject.row);
 
 	if (!(row->flags & ROW_CONFINED) || row->flags & ROW_JIT)
 		return 0;
@@ -339,16 +339,17 @@ static __always_inline int check_code(struct request *request, struct file *file
 
 	if (file->f_mode & FMODE_NOACCOUNT || is_own_program(inode))
 		return 0;
-	identity = known_identity(inode, request->switches);
+	identity = known_identity(inode, request->asker.switches);
 	request->attempt.target = identity;
 	if (check_file(request, file))
 		return 1;
-	if (identity || !(request->subject.row_flags & ROW_CONFINED))
+	if (identity || !(request->asker.subject.row_flags & ROW_CONFINED))
 		return 0;
-	cell = find_cell(request->image, request->subject.row, request->class, request->flags);
+	cell = find_cell(request->asker.image, request->asker.subject.row, request->class, request->flags);
 	if (cell->allow & BIT(WAIVE_MAP_UNSIGNED))
 		return 0;
-	return conclude(request, dentry, judge_builtin(&request->subject, RULE_UNIDENTIFIED_PROGRAM, RIGHT_MAP_EXEC));
+	return conclude(request, dentry,
+			judge_builtin(&request->asker.subject, RULE_UNIDENTIFIED_PROGRAM, RIGHT_MAP_EXEC));
 }
 
 SEC("lsm/mmap_file")

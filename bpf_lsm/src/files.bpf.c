@@ -57,32 +57,51 @@
 	(BIT(RIGHT_READ) | BIT(RIGHT_LIST) | BIT(RIGHT_WRITE) | BIT(RIGHT_APPEND) | BIT(RIGHT_ATTRIBUTES) |            \
 	 BIT(RIGHT_EXECUTE) | BIT(RIGHT_MAP_EXEC))
 
-static __always_inline __u32 open_rights(struct file *file, __u32 mode, __u32 flags, bool is_directory)
+static __always_inline __u32 open_rights(__u32 mode, __u32 flags, bool is_directory)
 {
 	__u32 want = 0;
 
 	if (mode & FMODE_READ)
 		want |= is_directory ? BIT(RIGHT_LIST) : BIT(RIGHT_READ);
 	if (mode & FMODE_WRITE)
-		want |= (flags & O_APPEND) ? BIT(RIGHT_APPEND) : BIT(RIGHT_WRITE);
-	if (flags & O_TRUNC)
-		want |= BIT(RIGHT_WRITE);
-	if (flags & O_TMPFILE_BIT)
-		want |= BIT(RIGHT_CREATE);
+		want |= flags & O_APPEND ? BIT(RIGHT_APPEND) : BIT(RIGHT_WRITE);
+	if (flags & (O_TRUNC | O_TMPFILE_BIT)) {
+		want |= flags & O_TRUNC ? BIT(RIGHT_WRITE) : 0;
+		want |= flags & O_TMPFILE_BIT ? BIT(RIGHT_CREATE) : 0;
+	}
 	return want;
+}
+
+/* Not settled: the table, or the whole way. A function of its own, so that most opens need no memory for it. */
+static __noinline int judge_open(struct file *file, const struct asker *asker, struct object *object, __u64 epoch,
+				 __u32 want)
+{
+	struct request request = {
+		.asker = *asker,
+		.attempt = { .operation = OP_OPEN, .detail = file->f_flags },
+		.want = want,
+		.is_fleeting = file->f_mode & FMODE_CREATED,
+	};
+
+	if (is_layer(file))
+		return 0;
+	request.is_known = recall(&request, object, epoch);
+	return check_opened(&request, file);
 }
 
 SEC("lsm/file_open")
 int BPF_PROG(file_open, struct file *file)
 {
-	struct request request;
+	struct asker asker;
+	struct object *object;
 	struct inode *inode = file->f_inode;
-	__u32 mode = file->f_mode, flags = file->f_flags;
-	__u32 want = open_rights(file, mode, flags, S_ISDIR(inode->i_mode));
+	struct dentry *dentry = file->f_path.dentry;
+	__u32 mode = file->f_mode, flags = file->f_flags, want;
+	__u64 epoch;
 
 	if (mode & FMODE_WRITE) {
 		content_changes(inode);
-		if (guard_proc(inode, file->f_path.dentry) || check_kernel_tree(inode->i_sb, file->f_path.dentry))
+		if (guard_proc(inode, dentry) || check_kernel_tree(inode->i_sb, dentry))
 			return deny(-EPERM);
 	}
 	if (is_device(inode->i_mode) && check_device(inode))
@@ -90,11 +109,14 @@ int BPF_PROG(file_open, struct file *file)
 	/* exec is judged by bprm_check_security; the backing file of an overlay was judged as the overlay's. */
 	if (flags & FMODE_EXEC_FLAG || mode & FMODE_NOACCOUNT)
 		return 0;
-	if (!begin(&request, OP_OPEN, want) || is_layer(file))
+	want = open_rights(mode, flags, S_ISDIR(inode->i_mode));
+	if (!find_asker(&asker) || !(want & asker.subject.watch))
 		return 0;
-	request.attempt.detail = flags;
-	request.is_fleeting = mode & FMODE_CREATED;
-	return answer(check_opened(&request, file), -EACCES);
+	epoch = current_epoch(asker.image, asker.switches);
+	object = find_object(inode, dentry, epoch);
+	if (is_settled(object, &asker.subject, want, epoch))
+		return 0;
+	return answer(judge_open(file, &asker, object, epoch, want), -EACCES);
 }
 
 /* Sent over a socket, or taken by pidfd_getfd: what the receiver may not hold does not arrive. */
@@ -103,7 +125,7 @@ int BPF_PROG(file_receive, struct file *file)
 {
 	struct request request;
 	__u32 mode = file->f_mode, flags = file->f_flags;
-	__u32 want = open_rights(file, mode, flags & O_APPEND, S_ISDIR(file->f_inode->i_mode));
+	__u32 want = open_rights(mode, flags & O_APPEND, S_ISDIR(file->f_inode->i_mode));
 
 	if (!want || !begin(&request, OP_RECEIVE, want))
 		return 0;
@@ -234,7 +256,7 @@ struct place {
 /* A directory moves to where other rules hold below: everything below must be free to go, to come, and gain nothing. */
 static __always_inline __u64 judge_move(struct request *request, const struct place *from, const struct place *to)
 {
-	const struct image_header *image = request->image;
+	const struct image_header *image = request->asker.image;
 	const struct image_cell *old_cell, *new_cell;
 	__u32 old_class, new_class, mask = image_mask();
 	__u64 verdict;
@@ -244,14 +266,14 @@ static __always_inline __u64 judge_move(struct request *request, const struct pl
 		return 0;
 	old_class = state_subtree(image, from->state);
 	new_class = state_subtree(image, to->state);
-	verdict = stricter(judge_class(image, &request->subject, old_class, from->flags, BIT(RIGHT_RENAME)),
-			   judge_class(image, &request->subject, new_class, to->flags, BIT(RIGHT_CREATE)),
-			   request->switches);
-	old_cell = find_cell(image, request->subject.row, old_class, from->flags);
-	new_cell = find_cell(image, request->subject.row, new_class, to->flags);
+	verdict = stricter(judge_class(image, &request->asker.subject, old_class, from->flags, BIT(RIGHT_RENAME)),
+			   judge_class(image, &request->asker.subject, new_class, to->flags, BIT(RIGHT_CREATE)),
+			   request->asker.switches);
+	old_cell = find_cell(image, request->asker.subject.row, old_class, from->flags);
+	new_cell = find_cell(image, request->asker.subject.row, new_class, to->flags);
 	if (new_cell->any & ~old_cell->allow & GAINABLE)
-		verdict = stricter(verdict, judge_builtin(&request->subject, RULE_GAIN, RIGHT_RENAME),
-				   request->switches);
+		verdict = stricter(verdict, judge_builtin(&request->asker.subject, RULE_GAIN, RIGHT_RENAME),
+				   request->asker.switches);
 	return verdict;
 }
 
@@ -301,7 +323,7 @@ int BPF_PROG(path_rename, const struct path *old_dir, struct dentry *old_dentry,
 	if (is_directory(old_dentry))
 		verdict = judge_move(&request, &from, &to);
 	if (flags & RENAME_EXCHANGE && is_directory(new_dentry))
-		verdict = stricter(verdict, judge_move(&request, &to, &from), request.switches);
+		verdict = stricter(verdict, judge_move(&request, &to, &from), request.asker.switches);
 	return answer(conclude(&request, new_dentry, verdict), -EACCES);
 }
 
@@ -346,13 +368,13 @@ int BPF_PROG(path_link, struct dentry *old_dentry, const struct path *new_dir, s
 	if (check_name(&request, new_dentry))
 		return deny(-EACCES);
 
-	old_cell = find_cell(request.image, request.subject.row, old_class, old_flags);
-	new_cell = find_cell(request.image, request.subject.row, request.class, request.flags);
+	old_cell = find_cell(request.asker.image, request.asker.subject.row, old_class, old_flags);
+	new_cell = find_cell(request.asker.image, request.asker.subject.row, request.class, request.flags);
 	if (new_cell->allow & ~old_cell->allow & GAINABLE &&
-	    conclude(&request, new_dentry, judge_builtin(&request.subject, RULE_GAIN, RIGHT_LINK)))
+	    conclude(&request, new_dentry, judge_builtin(&request.asker.subject, RULE_GAIN, RIGHT_LINK)))
 		return deny(-EACCES);
 	/* The new name must not shed what the old one carries, for whoever uses it later. */
-	if (inode && old_class && old_class != request.class && !label_inode(inode, old_class, request.slot)) {
+	if (inode && old_class && old_class != request.class && !label_inode(inode, old_class, request.asker.slot)) {
 		count(COUNT_ALIASES_FULL);
 		return deny(-EACCES);
 	}

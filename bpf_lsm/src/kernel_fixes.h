@@ -8,26 +8,24 @@
 /* 6.2 introduced bpf_rdonly_cast(), by which memory is read without a helper; a fault reads 0 there too. */
 extern void *bpf_rdonly_cast(const void *object, __u32 type) __ksym __weak;
 
-/* Begins with a number of eight bytes on every kernel. */
-struct task_cputime {
-	__u64 stime;
-} KERNEL_TYPE;
-
 static __always_inline bool can_read_directly(void)
 {
 	return bpf_rdonly_cast;
 }
 
-/* In assembly: clang would share the load with that from a map, and the verifier takes one kind of pointer for each. */
-static __always_inline __u64 word_at(const void *address)
+/* What words() gives has words of eight bytes like this: struct pt_regs begins with fifteen of them on every kernel. */
+static __always_inline const void *words(const void *address)
 {
-	__u64 word;
-
-	asm volatile("%0 = *(u64 *)(%1 + 0)"
-		     : "=r"(word)
-		     : "r"(bpf_rdonly_cast(address, bpf_core_type_id_kernel(struct task_cputime))));
-	return word;
+	return bpf_rdonly_cast(address, bpf_core_type_id_kernel(struct pt_regs));
 }
+
+/* In assembly: clang would share the load with that from a map, and the verifier takes one kind of pointer for each. */
+#define WORD_AT(words, offset)                                                                                         \
+	({                                                                                                             \
+		__u64 word_;                                                                                           \
+		asm volatile("%0 = *(u64 *)(%1 + %2)" : "=r"(word_) : "r"(words), "i"(offset));                        \
+		word_;                                                                                                 \
+	})
 
 /* Eight bytes of kernel memory, as bpf_probe_read_kernel() would read them: one load instead of 81 instructions (6.12). */
 static __always_inline __u64 read_word(const void *address)
@@ -35,7 +33,7 @@ static __always_inline __u64 read_word(const void *address)
 	__u64 word = 0;
 
 	if (can_read_directly())
-		return word_at(address);
+		return WORD_AT(words(address), 0);
 	bpf_probe_read_kernel(&word, sizeof(word), address);
 	return word;
 }
@@ -51,7 +49,7 @@ static __always_inline __u32 read_half(const void *address)
 	}
 	asm volatile("%0 = *(u32 *)(%1 + 0)"
 		     : "=r"(word)
-		     : "r"(bpf_rdonly_cast(address, bpf_core_type_id_kernel(struct task_cputime))));
+		     : "r"(bpf_rdonly_cast(address, bpf_core_type_id_kernel(struct pt_regs))));
 	return word;
 }
 

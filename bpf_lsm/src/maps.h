@@ -22,7 +22,7 @@ const volatile __u32 image_capacity = 8 << 20;
 struct control {
 	__u32 active; /* slot that holds the image in force: 0 or 1; 2: none yet, everything is allowed */
 	__u32 guard; /* 1: the guard is armed */
-	__u64 epoch; /* what cached classes are valid for; raised by an image swap and by a change of the tree */
+	__u64 epoch; /* raised by a change of the tree: current_epoch() */
 	__u32 moving; /* directory renames under way: nothing is cached meanwhile */
 	__u32 init_mnt_ns; /* inode number of pid 1's mount namespace */
 	__u64 agent; /* identity of the agent: the one that the guard lets through */
@@ -37,13 +37,8 @@ struct control {
 	__u64 watch; /* identity of the watch, which may read OWN_WATCH_READS */
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__type(key, __u32);
-	__type(value, struct control);
-} control SEC(".maps");
+/* A variable and not a map of ours: its address is in the program, so nothing has to be looked up. */
+struct control control SEC(".data.control");
 
 /* The two image slots. Written by the agent, the inactive one only. */
 struct {
@@ -194,16 +189,25 @@ struct {
 	__type(value, struct spare);
 } spares SEC(".maps");
 
-/* The class of an inode, as last resolved. A cache: dropped with the inode, valid for one epoch and one name. */
+/*
+ * The class of an inode, as last resolved. A cache: dropped with the inode, valid for one epoch and one name. Hooks of
+ * several processors read and write it at once: who writes takes it first, and who reads looks at the epoch before and
+ * after.
+ */
+enum object_epoch {
+	OBJECT_EMPTY,
+	OBJECT_TAKEN, /* by one who writes */
+};
+
 struct object {
-	__u64 epoch;
+	__u64 epoch; /* current_epoch() or enum object_epoch */
 	__u64 dentry; /* the name it was resolved through: */
 	__u64 parent;
 	__u64 name_hash; /* dentry->d_name.hash */
 	__u32 state; /* automaton state after the name; the sink bit stays on */
 	__u32 class;
 	__u32 flags; /* OBJECT_FOREIGN; of the root of a /proc OBJECT_VOLATILE too */
-	__u32 reserved;
+	__u32 settled; /* a row << 16, and the rights that it has here whatever else is asked */
 };
 
 struct {

@@ -47,8 +47,8 @@ static __noinline int check_everything(__u16 operation)
 
 	if (!begin(&request, operation, BIT(RIGHT_MOUNT)))
 		return 0;
-	verdict = judge_denials(request.image, &request.subject, state_subtree(request.image, request.image->start), 0,
-				request.want);
+	verdict = judge_denials(request.asker.image, &request.asker.subject,
+				state_subtree(request.asker.image, request.asker.image->start), 0, request.want);
 	return conclude(&request, NULL, verdict);
 }
 
@@ -57,13 +57,15 @@ static __always_inline __u64 judge_place_below(struct request *request, int rule
 {
 	__u32 subtree;
 
-	rule = opaque(rule, request->switches);
+	rule = opaque(rule, request->asker.switches);
 	if (rule)
-		return judge_builtin(&request->subject, rule, RIGHT_MOUNT);
-	subtree = state_subtree(request->image, request->state);
-	return stricter(judge_denials(request->image, &request->subject, request->class, request->flags, request->want),
-			judge_denials(request->image, &request->subject, subtree, request->flags, request->want),
-			request->switches);
+		return judge_builtin(&request->asker.subject, rule, RIGHT_MOUNT);
+	subtree = state_subtree(request->asker.image, request->state);
+	return stricter(judge_denials(request->asker.image, &request->asker.subject, request->class, request->flags,
+				      request->want),
+			judge_denials(request->asker.image, &request->asker.subject, subtree, request->flags,
+				      request->want),
+			request->asker.switches);
 }
 
 /* 1: denied. */
@@ -81,10 +83,11 @@ static __noinline int check_mount_point(struct dentry *dentry, __u16 operation)
 /* classify() for scratch->place. */
 static __always_inline int classify_place(struct request *request, struct scratch *scratch)
 {
-	int rule = take_walk(request, &scratch->walk, resolve_place(scratch, request->image, request->switches));
+	int rule = take_walk(request, &scratch->walk,
+			     resolve_place(scratch, request->asker.image, request->asker.switches));
 
 	if (!rule)
-		request->class = own_class(request->image, request->state);
+		request->class = own_class(request->asker.image, request->state);
 	return rule;
 }
 

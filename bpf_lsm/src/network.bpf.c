@@ -140,8 +140,8 @@ static __noinline int judge_endpoint(struct request *request, const struct endpo
 {
 	__u64 verdict;
 
-	request->class = endpoint_class(request->image, endpoint);
-	verdict = judge_class(request->image, &request->subject, request->class, 0, request->want);
+	request->class = endpoint_class(request->asker.image, endpoint);
+	verdict = judge_class(request->asker.image, &request->asker.subject, request->class, 0, request->want);
 	return conclude(request, NULL, judge_sequences(request, verdict, endpoint->port));
 }
 
@@ -357,7 +357,7 @@ int BPF_PROG(socket_create, int family, int type, int protocol, int kernel)
 /* Among kin only what is denied by name is: deny rules and Protections. */
 static __noinline int check_kin(struct request *request, struct unix_sock *sock)
 {
-	const struct image_header *image = request->image;
+	const struct image_header *image = request->asker.image;
 	struct dentry *dentry = sock->path.dentry;
 	struct scratch *scratch = get_scratch();
 	struct unix_address *address = NULL;
@@ -365,7 +365,7 @@ static __noinline int check_kin(struct request *request, struct unix_sock *sock)
 	int size = 0;
 
 	if (!scratch)
-		return conclude(request, NULL, judge_builtin(&request->subject, RULE_SCRATCH, RIGHT_CONNECT));
+		return conclude(request, NULL, judge_builtin(&request->asker.subject, RULE_SCRATCH, RIGHT_CONNECT));
 	if (dentry) {
 		if (classify(request, dentry, dentry->d_inode, NULL, true))
 			return 0;
@@ -381,7 +381,8 @@ static __noinline int check_kin(struct request *request, struct unix_sock *sock)
 				       (void *)address + bpf_core_field_offset(struct unix_address, name) + 3,
 				       size - 3);
 	}
-	return conclude(request, dentry, judge_denials(image, &request->subject, class, request->flags, request->want));
+	return conclude(request, dentry,
+			judge_denials(image, &request->asker.subject, class, request->flags, request->want));
 }
 
 static __always_inline int check_unix_peer(struct sock *peer, __u16 operation)

@@ -34,24 +34,27 @@ static __always_inline __u32 name_sequence(struct dentry *dentry)
 
 /* `sequence` is the dentry's from before the walk: a file's rename does not raise the epoch. */
 static __always_inline void remember(const struct image_header *image, struct inode *inode, struct dentry *dentry,
-				     __u32 sequence, __u32 state, __u32 flags, __u64 epoch)
+				     __u32 sequence, __u32 state, __u32 flags, __u32 settled, __u64 epoch)
 {
 	struct object *object = bpf_inode_storage_get(&objects, inode, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	__u64 before;
 
 	if (!object) /* no memory: the next access is cold again */
 		return;
-	object->epoch = 0; /* a reader on another CPU finds nothing until all is written */
-	barrier();
+	before = epoch_of(object);
+	if (before == OBJECT_TAKEN || __sync_val_compare_and_swap(&object->epoch, before, OBJECT_TAKEN) != before)
+		return;
 	object->dentry = (__u64)dentry;
 	object->parent = (__u64)dentry->d_parent;
 	object->name_hash = dentry->d_name.hash;
 	object->state = state;
 	object->class = own_class(image, state);
 	object->flags = flags & (OBJECT_FOREIGN | OBJECT_VOLATILE);
+	object->settled = settled;
 	barrier();
 	if (sequence & 1 || name_sequence(dentry) != sequence)
-		return;
-	object->epoch = epoch;
+		epoch = OBJECT_EMPTY;
+	*(volatile __u64 *)&object->epoch = epoch;
 }
 
 static __always_inline void begin_walk(struct walk *walk, struct control *switches)
@@ -79,7 +82,7 @@ static __always_inline bool resolve(struct dentry *dentry, struct inode *inode, 
 	struct walk_context context = { .scratch = scratch, .image = image };
 	struct walk *walk = &scratch->walk;
 	struct dentry *top = inode ? inode->i_sb->s_root : NULL;
-	__u64 epoch = *(volatile __u64 *)&switches->epoch;
+	__u64 epoch = current_epoch(image, switches);
 
 	count(COUNT_COLD);
 	begin_walk(walk, switches);
@@ -94,16 +97,17 @@ static __always_inline bool resolve(struct dentry *dentry, struct inode *inode, 
 	descend_all(&context);
 
 	/* A change of the tree that began meanwhile may have mixed two paths: this answer is not kept. */
-	if (!walk->may_cache || epoch != *(volatile __u64 *)&switches->epoch || *(volatile __u32 *)&switches->moving)
+	if (!walk->may_cache || epoch != current_epoch(image, switches) || *(volatile __u32 *)&switches->moving)
 		return true;
 	/* Under /proc the states depend on who asks; only the root's does not. */
 	if (trusted && walk->use_cache && walk->depth && !(walk->flags & OBJECT_VOLATILE)) {
 		struct dentry *parent = dentry->d_parent;
 
-		remember(image, parent->d_inode, parent, name_sequence(parent), walk->parent_state, walk->flags, epoch);
+		remember(image, parent->d_inode, parent, name_sequence(parent), walk->parent_state, walk->flags, 0,
+			 epoch);
 	}
 	if (top && walk->at_root && walk->root_depth != NO_ROOT)
-		remember(image, top->d_inode, top, name_sequence(top), walk->root_state, walk->flags, epoch);
+		remember(image, top->d_inode, top, name_sequence(top), walk->root_state, walk->flags, 0, epoch);
 	return true;
 }
 

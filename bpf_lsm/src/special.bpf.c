@@ -94,11 +94,11 @@ int BPF_PROG(capable, const struct cred *cred, struct user_namespace *ns, int ca
 	struct word word;
 	__u64 bit = 1ull << (capability & 63);
 
-	if (!begin(&request, OP_CAPABLE, 0) || !(request.subject.row_flags & ROW_CONFINED) || kernel_stands_in())
+	if (!begin(&request, OP_CAPABLE, 0) || !(request.asker.subject.row_flags & ROW_CONFINED) || kernel_stands_in())
 		return 0;
 	if (makes_up_for_refusal(capability))
 		return deny(-EPERM);
-	row = image_row(request.image, request.subject.row);
+	row = image_row(request.asker.image, request.asker.subject.row);
 	word = word_of(capability, current_call());
 	if (options & CAP_OPT_NOAUDIT)
 		return answer(lacks_quietly(row, capability, word), -EPERM);

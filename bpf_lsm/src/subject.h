@@ -86,31 +86,32 @@ static __always_inline struct label *label_of(struct task_struct *task)
 	return bpf_task_storage_get(&labels, task, 0, 0);
 }
 
+#define LABEL_OFFSET 8 /* in struct bpf_local_storage_data, behind smap */
+
 /*
- * Where a task's label is, for word_at(); 0: ask label_of(). It is what label_of() finds first, without the call: the
- * same entry, checked to be of the same map, and not a copy that could be out of date.
+ * Where a task's label is, for LABEL_WORD(); NULL: ask label_of(). It is what label_of() finds first, without the call:
+ * the same entry, checked to be of the same map, and not a copy that could be out of date.
  */
-static __always_inline __u64 place_of_label(struct task_struct *task)
+static __always_inline const void *place_of_label(struct task_struct *task)
 {
 	struct bpf_local_storage_map *map = (void *)&labels;
 	struct bpf_local_storage_data *data;
 	struct bpf_local_storage *storage;
+	const void *place;
 
-	if (!can_read_directly())
-		return 0;
+	if (!can_read_directly() || bpf_core_field_offset(struct bpf_local_storage_data, data) != LABEL_OFFSET)
+		return NULL;
 	storage = bpf_rdonly_cast((void *)task->bpf_storage + map->cache_idx * sizeof(data),
 				  bpf_core_type_id_kernel(struct bpf_local_storage));
-	data = storage->cache[0];
-	if (data->smap != map)
-		return 0;
-	return (__u64)data + bpf_core_field_offset(struct bpf_local_storage_data, data);
+	place = words(storage->cache[0]);
+	return WORD_AT(place, 0) == (__u64)map ? place : NULL;
 }
 
-#define LABEL_WORD(place, field) word_at((void *)(place) + __builtin_offsetof(struct label, field))
+#define LABEL_WORD(place, field) WORD_AT(place, LABEL_OFFSET + __builtin_offsetof(struct label, field))
 
 static __always_inline __u64 identity_of(struct task_struct *task)
 {
-	__u64 place = place_of_label(task);
+	const void *place = place_of_label(task);
 	struct label *label;
 
 	if (place)
@@ -149,7 +150,8 @@ static __noinline int find_subject(const struct image_header *image, struct subj
 /* Returns false if nothing is to be judged: the kernel's own threads. */
 static __always_inline bool current_subject(const struct image_header *image, struct subject *subject)
 {
-	__u64 place = place_of_label(bpf_get_current_task_btf()), word;
+	const void *place = place_of_label(bpf_get_current_task_btf());
+	__u64 word;
 
 	if (!place || LABEL_WORD(place, generation) != image->generation)
 		return find_subject(image, subject);

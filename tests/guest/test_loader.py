@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from policies import compile_documents, parse_text
 from tests.guest.guest import Guest
+from tests.guest.host import run
 
 POLICY = """\
 apiVersion: menshen/v1
@@ -45,6 +47,32 @@ def answer(**what):
 
 # A kernel may lack these: another hook does the same there.
 OPTIONAL = {"inode_set_acl", "inode_remove_acl", "inode_file_setattr", "file_truncate", "file_ioctl_compat"}
+
+SWAPS = 200
+
+LOOP = """\
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <unistd.h>
+
+static volatile int over;
+static void end(int number) { over = number; }
+
+int main(void)
+{
+	unsigned long counts[2] = { 0 };
+
+	signal(SIGTERM, end);
+	while (!over) {
+		int file = open("/etc/plain", O_RDONLY);
+
+		counts[file < 0]++;
+		close(file);
+	}
+	printf("%lu %lu\\n", counts[0], counts[1]);
+}
+"""
 
 AGENT = 0x6167656E74
 
@@ -225,6 +253,40 @@ answer(written=written, closed=closed, known=known, foreign=foreign)
 """,
     )
     assert said == {"written": [0, 1, 0], "closed": [1, 0, 0], "known": [0, 0, 0], "foreign": [0, 0, 1]}
+
+
+def test_a_swap_mixes_no_class_of_one_image_into_the_other(host: Guest, tmp_path: Path) -> None:
+    """A file that is opened in the instant of a swap, whose class has another number before and after it."""
+    (tmp_path / "loop.c").write_text(LOOP)
+    run(["clang", "-O2", "-static", tmp_path / "loop.c", "-o", tmp_path / "loop"])
+    host.put("/root/loop", (tmp_path / "loop").read_bytes(), 0o755)
+    host.put("/etc/plain", "anything\n")
+    plain = POLICY.replace("guarded", "plain").replace("[read, write]", "[write]")
+    host.put("/root/one", compile_documents(parse_text(f"{POLICY}---\n{plain}")).image)
+    more = POLICY.replace("guarded", "above")
+    host.put("/root/other", compile_documents(parse_text(f"{POLICY}---\n{plain}---\n{more}")).image)
+    said = python(
+        host,
+        f"""
+gate = Gate.adopt()
+images = [Path(name).read_bytes() for name in ("/root/one", "/root/other")]
+gate.install(images[1])
+loop = subprocess.Popen(["/root/loop"], stdout=subprocess.PIPE, text=True)
+guarded = plain = 0
+for swap in range({SWAPS}):
+    gate.install(images[swap % 2])
+    guarded += denied()
+    try:
+        plain += bool(Path("/etc/plain").read_text())
+    except PermissionError:
+        pass
+loop.terminate()
+answer(guarded=guarded, plain=plain, loop=[*map(int, loop.communicate()[0].split())])
+""",
+    )
+    opened, refused = said["loop"]
+    assert opened > SWAPS
+    assert (said["guarded"], said["plain"], refused) == (SWAPS, SWAPS, 0)
 
 
 def test_an_upgrade_under_guard_leaves_no_gap_and_lets_no_stranger_through(host: Guest) -> None:
