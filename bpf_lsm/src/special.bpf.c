@@ -114,11 +114,11 @@ int BPF_PROG(capable, const struct cred *cred, struct user_namespace *ns, int ca
 }
 
 /* Toward a process of the same subject? Not for the unidentified: they are nobody's kin. */
-static __always_inline bool same_subject(struct task_struct *task)
+static __always_inline bool same_subject(struct task_struct *task, struct task_struct *target)
 {
-	__u64 identity = identity_of(bpf_get_current_task_btf());
+	__u64 identity = identity_of(task);
 
-	return identity && identity == identity_of(task);
+	return identity && identity == identity_of(target);
 }
 
 SEC("lsm/ptrace_access_check")
@@ -129,7 +129,7 @@ int BPF_PROG(ptrace_access_check, struct task_struct *child, unsigned int mode)
 	if (mode & PTRACE_MODE_ATTACH && guard_process(child, OP_PTRACE))
 		return deny(-EPERM);
 	/* Reading one's own kind's /proc entries is not tracing. */
-	if (!(mode & PTRACE_MODE_ATTACH) && same_subject(child))
+	if (!(mode & PTRACE_MODE_ATTACH) && same_subject(bpf_get_current_task_btf(), child))
 		return 0;
 	if (!check_special(OP_PTRACE, SPECIAL_PTRACE, identity_of(child), child->tgid, mode))
 		return 0;
@@ -152,7 +152,7 @@ int BPF_PROG(task_kill, struct task_struct *target, void *info, int signal)
 
 	if (signal && guard_process(target, OP_KILL))
 		return deny(-EPERM);
-	if (target->tgid == task->tgid || same_subject(target))
+	if (target->tgid == task->tgid || same_subject(task, target))
 		return 0;
 	return check_special(OP_KILL, SPECIAL_KILL, identity_of(target), target->tgid, signal);
 }
@@ -231,7 +231,7 @@ static __always_inline int check_scheduling(struct task_struct *target)
 
 	if (guard_process(target, OP_SETNICE))
 		return deny(-EPERM);
-	if (target->tgid == task->tgid || same_subject(target))
+	if (target->tgid == task->tgid || same_subject(task, target))
 		return 0;
 	return check_special(OP_SETNICE, SPECIAL_SCHEDULE_OTHERS, identity_of(target), target->tgid, 0);
 }
