@@ -171,9 +171,7 @@ class BpfObject:
     def _maps(self) -> list[ObjectMap]:
         library, found, handle = libbpf.library(), [], None
         while handle := library.bpf_object__next_map(self._handle, handle):
-            found.append(
-                ObjectMap(handle, library.bpf_map__name(handle).decode().removeprefix(_VARIABLE))
-            )
+            found.append(ObjectMap(handle, library.bpf_map__name(handle).decode().removeprefix(_VARIABLE)))
         return found
 
 

@@ -297,9 +297,10 @@ class Gate:
         """Bytes that wait in each ring."""
         return fill.of_rings(self.denials, self.events)
 
-    def measure_cold(self, on: bool) -> None:
-        """For measurements only: every access walks its path, as if nothing had been remembered."""
-        self._control["no_cache"] = int(on)
+    def measure_cold(self, without: int) -> None:
+        """For measurements only. 0: as always; 1: no file's class is remembered; 2: no directory's either."""
+        self._control["no_cache"] = without
+        self.touch_tree()
 
     # The guard
 

@@ -27,7 +27,7 @@ struct control {
 	__u32 init_mnt_ns; /* inode number of pid 1's mount namespace */
 	__u64 agent; /* identity of the agent: the one that the guard lets through */
 	__u64 catalogue; /* generation of the catalogue; a cached digest is looked up again when it changed */
-	__u32 no_cache; /* measurements only: 1: no file's class is cached; 2: no directory's either */
+	__u32 no_cache; /* measurements only: 1: no file's class is remembered; 2: no directory's either */
 	__u32 zero; /* always 0, which the verifier does not know: see opaque() */
 	__u32 pins_device; /* of the bpffs that holds our pins; 0: not known, so nothing is armed */
 	__u32 reserved2;

@@ -127,7 +127,7 @@ def under_gate(image: Path, no_cache: int, command: list[str]) -> dict[str, Any]
 
     gate = Gate.adopt()
     gate.install(image.read_bytes())
-    gate._control["no_cache"] = no_cache
+    gate.measure_cold(no_cache)
     before = gate.counters()
     gate.events.read()
     gate.denials.read()
@@ -146,7 +146,7 @@ def under_gate(image: Path, no_cache: int, command: list[str]) -> dict[str, Any]
     counted = {name: after[name] - before[name] for name in after}
     counted["events_read"] = len(gate.events.read())
     counted["denials_read"] = len(gate.denials.read())
-    gate._control["no_cache"] = 0
+    gate.measure_cold(0)
     gate.close()
     return {"counted": counted, **found}
 
