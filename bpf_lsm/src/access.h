@@ -15,15 +15,22 @@ struct asker {
 	__u32 slot; /* that image is in */
 };
 
+/* Whether it is known already what is remembered of the name that a request is about. */
+enum memory {
+	MEMORY_NOT_ASKED,
+	MEMORY_EMPTY,
+	MEMORY_KNOWS,
+};
+
 struct request {
 	struct asker asker;
 	struct attempt attempt;
 	__u32 want;
-	/* Answers of classify(), or of a recall() before. */
+	/* Answers of classify(). */
 	__u32 class;
 	__u32 state;
 	__u32 flags; /* enum object_flag */
-	__u32 is_known; /* recall() answered */
+	__u32 memory; /* enum memory */
 	__u32 is_fleeting; /* just created or about to go: not worth a cache entry */
 };
 
@@ -83,12 +90,18 @@ static __always_inline __u32 state_below(struct request *request, struct dentry 
 	return automaton_name(request->asker.image, image_mask(), state, low, high);
 }
 
+/* A file that has one name. */
+static __always_inline bool may_remember(struct inode *inode)
+{
+	return one_name(inode) && !get_control()->no_cache;
+}
+
 /* What is remembered of this very name, or NULL. Read it, and then look at the epoch again. */
 static __always_inline struct object *find_object(struct inode *inode, struct dentry *dentry, __u64 epoch)
 {
 	struct object *object;
 
-	if (!one_name(inode))
+	if (!may_remember(inode))
 		return NULL;
 	object = bpf_inode_storage_get(&objects, inode, 0, 0);
 	if (!object || epoch_of(object) != epoch || object->dentry != (__u64)dentry ||
@@ -97,15 +110,15 @@ static __always_inline struct object *find_object(struct inode *inode, struct de
 	return object;
 }
 
-static __always_inline bool recall(struct request *request, struct object *object, __u64 epoch)
+static __always_inline enum memory recall(struct request *request, struct object *object, __u64 epoch)
 {
 	if (!object)
-		return false;
+		return MEMORY_EMPTY;
 	request->class = object->class;
 	request->state = object->state;
 	request->flags = object->flags;
 	barrier();
-	return epoch_of(object) == epoch;
+	return epoch_of(object) == epoch ? MEMORY_KNOWS : MEMORY_EMPTY;
 }
 
 /* For remember(): what this subject may do with the object, if nothing but the table has a say. */
@@ -168,10 +181,12 @@ static __always_inline int classify(struct request *request, struct dentry *dent
 				    struct inode *directory, bool trusted)
 {
 	__u64 epoch = current_epoch(request->asker.image, request->asker.switches);
-	__u32 sequence;
+	__u32 sequence, memory = request->memory;
 	int rule;
 
-	if (request->is_known || (inode && recall(request, find_object(inode, dentry, epoch), epoch)))
+	if (inode && memory == MEMORY_NOT_ASKED)
+		memory = recall(request, find_object(inode, dentry, epoch), epoch);
+	if (memory == MEMORY_KNOWS)
 		return 0;
 	sequence = name_sequence(dentry);
 	request->state = trusted && request->asker.switches->no_cache < 2 ? state_below(request, dentry, epoch) : 0;
@@ -181,7 +196,7 @@ static __always_inline int classify(struct request *request, struct dentry *dent
 			return rule;
 	}
 	request->class = own_class(request->asker.image, request->state);
-	if (inode && one_name(inode) && !request->is_fleeting && !request->asker.switches->no_cache &&
+	if (inode && may_remember(inode) && !request->is_fleeting &&
 	    !*(volatile __u32 *)&request->asker.switches->moving &&
 	    epoch == current_epoch(request->asker.image, request->asker.switches))
 		remember(request->asker.image, inode, dentry, sequence, request->state, request->flags, settle(request),

@@ -85,7 +85,7 @@ static __noinline int judge_open(struct file *file, const struct asker *asker, s
 
 	if (is_layer(file))
 		return 0;
-	request.is_known = recall(&request, object, epoch);
+	request.memory = recall(&request, object, epoch);
 	return check_opened(&request, file);
 }
 
