@@ -106,7 +106,7 @@ class Order:
 
     def times(self, batch: Batch) -> NDArray[np.int64]:
         """When each event of a batch is taken to have happened; `youngest` goes on."""
-        times = np.ascontiguousarray(batch["time"]).astype(np.int64)
+        times = np.array(batch["time"], np.int64)
         if not len(times):
             return times
         youngest = np.maximum.accumulate(times)
@@ -114,9 +114,10 @@ class Order:
         earliest = np.empty_like(youngest)
         earliest[0], earliest[1:] = self.youngest, youngest[:-1]
         earliest -= self.slack
-        self.late += int(np.count_nonzero(times < earliest))
+        late = int(np.count_nonzero(times < earliest))
+        self.late += late
         self.youngest = int(youngest[-1])
-        return np.maximum(times, earliest, out=times)
+        return np.maximum(times, earliest) if late else times
 
     def add(self, part: Part) -> None:
         """More events, in the order of their arrival."""
