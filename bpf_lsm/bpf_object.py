@@ -15,13 +15,11 @@ from types import TracebackType
 from typing import Final, Self
 
 from bpf_lsm import libbpf
-from bpf_lsm.btf import Btf
+from bpf_lsm.btf import VARIABLE, Btf
 from bpf_lsm.errors import GateError, KernelError, LoadError
 from bpf_lsm.kernel_map import Shape, info
 
 _CONSTANTS: Final = ".rodata"
-_VARIABLE: Final = ".data."
-"""Before the name of a map that libbpf makes of one variable."""
 _RECURSION_MISSES: Final = 208  # offsets in struct bpf_prog_info
 _VERIFIED_INSNS: Final = 216
 
@@ -171,7 +169,7 @@ class BpfObject:
     def _maps(self) -> list[ObjectMap]:
         library, found, handle = libbpf.library(), [], None
         while handle := library.bpf_object__next_map(self._handle, handle):
-            found.append(ObjectMap(handle, library.bpf_map__name(handle).decode().removeprefix(_VARIABLE)))
+            found.append(ObjectMap(handle, library.bpf_map__name(handle).decode().removeprefix(VARIABLE)))
         return found
 
 

@@ -23,6 +23,10 @@ _TAILS: Final = {
 }  # fmt: skip
 
 
+VARIABLE: Final = ".data."
+"""Before the name of a map that libbpf makes of one variable."""
+
+
 @dataclass(frozen=True, slots=True)
 class Field:
     """A member of a struct."""
@@ -121,8 +125,12 @@ class Btf:
         """Every map, with a description of its definition that changes when a key or value does."""
         found = {}
         for section in self._types:
-            if section.kind == _DATASEC and section.name == ".maps":
-                for variable, _, _ in struct.iter_unpack("<III", section.tail):
+            if section.kind != _DATASEC:
+                continue
+            for variable, _, _ in struct.iter_unpack("<III", section.tail):
+                if section.name.startswith(VARIABLE):
+                    found[self._types[variable].name] = self._describe(self._types[variable].size)
+                elif section.name == ".maps":
                     definition = self._resolve(self._types[variable].size)
                     parts = [
                         f"{self._string(name)}={self._describe(self._resolve(kind).size)}"

@@ -37,7 +37,10 @@ struct control {
 	__u64 watch; /* identity of the watch, which may read OWN_WATCH_READS */
 };
 
-/* A variable and not a map of ours: its address is in the program, so nothing has to be looked up. */
+/*
+ * A variable and not a map of ours: its address is in the program, so nothing has to be looked up. Not static: libbpf
+ * lets nobody map those.
+ */
 struct control control SEC(".data.control");
 
 /* The two image slots. Written by the agent, the inactive one only. */

@@ -226,18 +226,27 @@ def test_a_field_that_moves_on_one_side_is_noticed(
     assert differences(name, compiled(sources, tmp_path).structs()[name])
 
 
-def test_a_moved_key_or_value_changes_what_is_recorded_of_a_map(tmp_path: Path, headers: Btf) -> None:
+@pytest.mark.parametrize(
+    ("before", "after", "names"),
+    [
+        (
+            "\t__u64 denied;\n\t__u64 would_deny;",
+            "\t__u64 would_deny;\n\t__u64 denied;",
+            {"rule_tallies", "row_tallies"},
+        ),
+        ("\t__u32 moving;", "\t__u32 moves;", {"control"}),
+    ],
+)
+def test_a_moved_key_or_value_changes_what_is_recorded_of_a_map(
+    tmp_path: Path, headers: Btf, before: str, after: str, names: set[str]
+) -> None:
     sources = tmp_path / "src"
     shutil.copytree(SOURCES, sources)
     text = (sources / "maps.h").read_text()
-    (sources / "maps.h").write_text(
-        text.replace("\t__u64 denied;\n\t__u64 would_deny;", "\t__u64 would_deny;\n\t__u64 denied;")
-    )
+    assert before in text, "maps.h no longer has what this test moves"
+    (sources / "maps.h").write_text(text.replace(before, after))
     moved = compiled(sources, tmp_path).maps()
-    assert {name for name, text in headers.maps().items() if moved[name] != text} == {
-        "rule_tallies",
-        "row_tallies",
-    }
+    assert {name for name, text in headers.maps().items() if moved[name] != text} == names
 
 
 @pytest.mark.parametrize("device", [0, 0x803, 0x10302, 0xFFF0_0FFF, 0x1_0000_0FF0_1234])
